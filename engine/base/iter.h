@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * iter.h: the interface of every ordered source of internal keys (memtable,
+ * block, table, level, merge of several). A struct that implements it has a
+ * `struct iter` as its first member.
+ *
+ * An iterator starts invalid. After an error it is invalid, and status() keeps
+ * the error until the next seek. Keys and values are borrowed until the next
+ * move. One thread at a time.
+ */
+#ifndef LSM_BASE_ITER_H
+#define LSM_BASE_ITER_H
+
+#include "base/buf.h"
+
+struct iter;
+
+struct iter_ops {
+	void (*seek_first)(struct iter *it);
+	/* To the first entry whose internal key is >= target. */
+	void (*seek)(struct iter *it, struct slice target);
+	void (*next)(struct iter *it); /* needs valid() */
+	bool (*valid)(const struct iter *it);
+	struct slice (*key)(const struct iter *it);
+	struct slice (*value)(const struct iter *it);
+	enum lsm_err (*status)(const struct iter *it);
+	void (*destroy)(struct iter *it);
+};
+
+struct iter {
+	const struct iter_ops *ops;
+};
+
+static inline void iter_seek_first(struct iter *it)
+{
+	it->ops->seek_first(it);
+}
+static inline void iter_seek(struct iter *it, struct slice target)
+{
+	it->ops->seek(it, target);
+}
+static inline void iter_next(struct iter *it)
+{
+	it->ops->next(it);
+}
+static inline bool iter_valid(const struct iter *it)
+{
+	return it->ops->valid(it);
+}
+static inline struct slice iter_key(const struct iter *it)
+{
+	return it->ops->key(it);
+}
+static inline struct slice iter_value(const struct iter *it)
+{
+	return it->ops->value(it);
+}
+static inline enum lsm_err iter_status(const struct iter *it)
+{
+	return it->ops->status(it);
+}
+static inline void iter_destroy(struct iter *it)
+{
+	if (it != NULL)
+		it->ops->destroy(it);
+}
+
+#endif
