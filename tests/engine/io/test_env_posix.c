@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_env_posix.c: a system that writes short, is interrupted, or lacks a
+ * call. The program defines the calls itself, so that the linker takes these
+ * instead of the C library's.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/env.h"
+#include "tests/support/tmp.h"
+
+static struct tmp tmp;
+static struct env_dir *root;
+static char last_line[LOG_LINE_MAX_BYTES + 1];
+static unsigned lines;
+
+/* What the calls below do. */
+static size_t max_step;        /* bytes that a read or write moves; 0: all */
+static unsigned interruptions; /* so many EINTR first */
+static int write_errno, sync_errno, link_errno, noreplace_errno;
+static int fallocate_errno;
+static unsigned calls;
+
+static bool is_interrupted(void)
+{
+	calls++;
+	if (interruptions == 0)
+		return false;
+	interruptions--;
+	errno = EINTR;
+	return true;
+}
+
+static size_t step_of(size_t len)
+{
+	return max_step != 0 && len > max_step ? max_step : len;
+}
+
+static int fail_with(int sys)
+{
+	errno = sys;
+	return -1;
+}
+
+ssize_t pread(int fd, void *data, size_t len, off_t offset)
+{
+	if (is_interrupted())
+		return -1;
+	return syscall(SYS_pread64, fd, data, step_of(len), offset);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+	if (is_interrupted())
+		return -1;
+	if (write_errno != 0)
+		return fail_with(write_errno);
+	return syscall(SYS_pwrite64, fd, data, step_of(len), offset);
+}
+
+int fdatasync(int fd)
+{
+	if (is_interrupted())
+		return -1;
+	if (sync_errno != 0)
+		return fail_with(sync_errno);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	if (is_interrupted())
+		return -1;
+	if (fallocate_errno != 0)
+		return fail_with(fallocate_errno);
+	return (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+int linkat(int from, const char *from_name, int to, const char *to_name,
+           int flags)
+{
+	calls++;
+	if (link_errno != 0)
+		return fail_with(link_errno);
+	return (int)syscall(SYS_linkat, from, from_name, to, to_name, flags);
+}
+
+int renameat2(int from, const char *from_name, int to, const char *to_name,
+              unsigned flags)
+{
+	calls++;
+	if (flags != 0 && noreplace_errno != 0)
+		return fail_with(noreplace_errno);
+	return (int)syscall(SYS_renameat2, from, from_name, to, to_name, flags);
+}
+
+static void keep_line(void *ctx, enum log_level level, const char *line)
+{
+	(void)ctx;
+	(void)level;
+	snprintf(last_line, sizeof(last_line), "%s", line);
+	lines++;
+}
+
+static void ok(enum lsm_err err)
+{
+	ck_assert_msg(err == LSM_OK, "%s", lsm_strerror(err));
+}
+
+static void setup(void)
+{
+	log_set_sink(keep_line, NULL);
+	lines = 0;
+	max_step = 0;
+	interruptions = 0;
+	calls = 0;
+	write_errno = 0;
+	sync_errno = 0;
+	link_errno = 0;
+	noreplace_errno = 0;
+	fallocate_errno = 0;
+	tmp_make(&tmp);
+	ok(env_dir_open(env_posix(), tmp.path, &root));
+}
+
+static void teardown(void)
+{
+	env_dir_close(root);
+	tmp_remove(&tmp);
+}
+
+static struct env_file *create(const char *name)
+{
+	struct env_file *file;
+
+	ok(env_open(root, name, ENV_CREATE, &file));
+	return file;
+}
+
+static void put(const char *name, const char *text)
+{
+	struct env_file *file = create(name);
+
+	ok(env_write(file, 0, text, strlen(text)));
+	ok(env_close(file));
+}
+
+static bool holds(const char *name, const char *text)
+{
+	struct buf got = BUF_INIT;
+	bool same = env_read_file(root, name, 1 << 20, &got) == LSM_OK &&
+	            slice_equal(buf_slice(&got), slice_str(text));
+
+	buf_release(&got);
+	return same;
+}
+
+static unsigned mode_of(const char *name)
+{
+	char *path = tmp_path(&tmp, name);
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	free(path);
+	return st.st_mode & 07777;
+}
+
+START_TEST(short_and_interrupted_calls_move_all_bytes)
+{
+	struct env_file *file = create("f");
+	char got[11] = "";
+	size_t len;
+
+	max_step = 3;
+	interruptions = 2;
+	ok(env_write(file, 0, "0123456789", 10));
+	ck_assert_uint_eq(calls, 6);
+	interruptions = 2;
+	ok(env_read(file, 0, got, 10, &len));
+	ck_assert_uint_eq(len, 10);
+	ck_assert_str_eq(got, "0123456789");
+	interruptions = 1;
+	ok(env_sync(file));
+	interruptions = 1;
+	ok(env_preallocate(file, 0, 100));
+	ok(env_close(file));
+	ck_assert_uint_eq(lines, 0);
+}
+END_TEST
+
+START_TEST(a_failure_is_one_line_with_folder_name_and_reason)
+{
+	struct env_file *file = create("f");
+
+	write_errno = ENOSPC;
+	ck_assert_int_eq(env_write(file, 0, "1", 1), LSM_ERR_NOSPACE);
+	ck_assert_uint_eq(lines, 1);
+	ck_assert_ptr_nonnull(strstr(last_line, tmp.path));
+	ck_assert_ptr_nonnull(strstr(last_line, "/f: cannot write"));
+	ck_assert_ptr_nonnull(strstr(last_line, strerror(ENOSPC)));
+	sync_errno = EIO;
+	ck_assert_int_eq(env_sync(file), LSM_ERR_IO);
+	ck_assert_uint_eq(lines, 2);
+	ck_assert_ptr_nonnull(strstr(last_line, "/f: cannot sync"));
+	ok(env_close(file));
+}
+END_TEST
+
+START_TEST(what_is_missing_or_there_is_not_logged)
+{
+	struct env_file *file;
+
+	put("f", "1");
+	ck_assert_int_eq(env_open(root, "g", ENV_READ, &file),
+	                 LSM_ERR_NOT_FOUND);
+	ck_assert_int_eq(env_open(root, "f", ENV_CREATE, &file),
+	                 LSM_ERR_EXISTS);
+	ck_assert_int_eq(env_unlink(root, "g"), LSM_ERR_NOT_FOUND);
+	ck_assert_uint_eq(lines, 0);
+}
+END_TEST
+
+START_TEST(a_refused_link_says_so_unlogged)
+{
+	static const int refusals[] = {EXDEV, EMLINK, EPERM, EOPNOTSUPP};
+
+	put("f", "1");
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		link_errno = refusals[i];
+		ck_assert_int_eq(env_link(root, "f", root, "g"),
+		                 LSM_ERR_NO_LINK);
+	}
+	ck_assert_uint_eq(lines, 0);
+	link_errno = ENOSPC; /* a copy would meet that too */
+	ck_assert_int_eq(env_link(root, "f", root, "g"), LSM_ERR_NOSPACE);
+	ck_assert_uint_eq(lines, 1);
+}
+END_TEST
+
+START_TEST(rename_without_replacing_needs_no_support)
+{
+	static const int refusals[] = {EINVAL, ENOSYS};
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		noreplace_errno = refusals[i];
+		put("a", "1");
+		put("b", "2");
+		calls = 0;
+		ck_assert_int_eq(env_rename(root, "a", root, "b", true),
+		                 LSM_ERR_EXISTS);
+		ck_assert_uint_eq(calls, 1);
+		ck_assert(holds("a", "1"));
+		ck_assert(holds("b", "2"));
+		ok(env_rename(root, "a", root, "c", true));
+		ck_assert(holds("c", "1"));
+		ok(env_unlink(root, "b"));
+		ok(env_unlink(root, "c"));
+	}
+	ck_assert_uint_eq(lines, 0);
+}
+END_TEST
+
+START_TEST(missing_preallocation_is_not_supported_unlogged)
+{
+	struct env_file *file = create("f");
+	uint64_t size;
+
+	fallocate_errno = EOPNOTSUPP;
+	ck_assert_int_eq(env_preallocate(file, 0, 10), LSM_ERR_NOT_SUPPORTED);
+	ck_assert_uint_eq(lines, 0);
+	fallocate_errno = ENOSPC;
+	ck_assert_int_eq(env_preallocate(file, 0, 10), LSM_ERR_NOSPACE);
+	ck_assert_uint_eq(lines, 1);
+	ok(env_size(file, &size));
+	ck_assert_uint_eq(size, 0);
+	ok(env_close(file));
+}
+END_TEST
+
+START_TEST(modes_keep_others_out)
+{
+	struct env_file *file;
+
+	umask(0);
+	ok(env_dir_make(root, "d"));
+	ck_assert_uint_eq(mode_of("d"), 0700);
+	file = create("f");
+	ck_assert_uint_eq(mode_of("f"), 0600);
+	ok(env_seal(file));
+	ck_assert_uint_eq(mode_of("f"), 0400);
+	ok(env_close(file));
+	ok(env_dir_lock(root, "LOCK", false, &file));
+	ck_assert_uint_eq(mode_of("LOCK"), 0600);
+	ok(env_close(file));
+}
+END_TEST
+
+START_TEST(a_symbolic_link_is_not_followed)
+{
+	char *path = tmp_path(&tmp, "d/l");
+	struct env_dir *dir;
+
+	put("f", "1");
+	ok(env_dir_make(root, "d"));
+	ok(env_dir_make(root, "target"));
+	ck_assert_int_eq(symlink("../target", path), 0);
+	ok(env_dir_open_at(root, "d", &dir));
+	env_dir_close(dir);
+	ok(env_remove_tree(root, "d"));
+	ok(env_dir_open_at(root, "target", &dir));
+	env_dir_close(dir);
+	free(path);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("env_posix");
+	TCase *tc = tcase_create("system");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, short_and_interrupted_calls_move_all_bytes);
+	tcase_add_test(tc, a_failure_is_one_line_with_folder_name_and_reason);
+	tcase_add_test(tc, what_is_missing_or_there_is_not_logged);
+	tcase_add_test(tc, a_refused_link_says_so_unlogged);
+	tcase_add_test(tc, rename_without_replacing_needs_no_support);
+	tcase_add_test(tc, missing_preallocation_is_not_supported_unlogged);
+	tcase_add_test(tc, modes_keep_others_out);
+	tcase_add_test(tc, a_symbolic_link_is_not_followed);
+	suite_add_tcase(suite, tc);
+
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
