@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+_Static_assert(LSM_COUNTERS <= 8, "the mask of counters is one byte");
+
+enum lsm_err lsm_batch_create(struct lsm_batch **batch_out)
+{
+	struct lsm_batch *batch = calloc(1, sizeof(*batch));
+
+	*batch_out = NULL;
+	if (batch == NULL)
+		return LSM_ERR_NOMEM;
+	if (buf_resize(&batch->rep, BATCH_HEADER_BYTES) != LSM_OK) {
+		free(batch);
+		return LSM_ERR_NOMEM;
+	}
+	*batch_out = batch;
+	return LSM_OK;
+}
+
+void lsm_batch_destroy(struct lsm_batch *batch)
+{
+	if (batch == NULL)
+		return;
+	buf_release(&batch->rep);
+	free(batch);
+}
+
+void lsm_batch_clear(struct lsm_batch *batch)
+{
+	batch->rep.len = BATCH_HEADER_BYTES;
+	batch->entries = 0;
+	batch->bytes = 0;
+	batch->merges = false;
+	memset(batch->counters, 0, sizeof(batch->counters));
+}
+
+static enum lsm_err add(struct lsm_batch *batch, enum key_kind kind,
+                        struct slice key, struct slice value)
+{
+	size_t most = 1 + 2 * VARINT_MAX_BYTES + key.len + value.len;
+	uint8_t *p;
+	enum lsm_err err;
+
+	if (key.len == 0 || key.len > LSM_KEY_MAX_BYTES ||
+	    value.len > LSM_VALUE_MAX_BYTES ||
+	    batch->rep.len + most > LSM_BATCH_MAX_BYTES)
+		return LSM_ERR_TOO_BIG;
+	err = buf_reserve(&batch->rep, most);
+	if (err != LSM_OK)
+		return err;
+
+	p = batch->rep.data + batch->rep.len;
+	*p++ = (uint8_t)kind;
+	p += put_varint(p, key.len);
+	memcpy(p, key.data, key.len);
+	p += key.len;
+	p += put_varint(p, value.len);
+	if (value.len > 0)
+		memcpy(p, value.data, value.len);
+	p += value.len;
+	batch->rep.len = (size_t)(p - batch->rep.data);
+	batch->entries++;
+	batch->bytes += key.len + value.len;
+	return LSM_OK;
+}
+
+enum lsm_err lsm_batch_put(struct lsm_batch *batch, struct slice key,
+                           struct slice value)
+{
+	return add(batch, KEY_PUT, key, value);
+}
+
+enum lsm_err lsm_batch_delete(struct lsm_batch *batch, struct slice key)
+{
+	return add(batch, KEY_DELETE, key, slice_make(NULL, 0));
+}
+
+enum lsm_err lsm_batch_merge(struct lsm_batch *batch, struct slice key,
+                             struct slice operand)
+{
+	enum lsm_err err = add(batch, KEY_MERGE, key, operand);
+
+	if (err == LSM_OK)
+		batch->merges = true;
+	return err;
+}
+
+void lsm_batch_count(struct lsm_batch *batch, unsigned index, int64_t delta)
+{
+	assert(index < LSM_COUNTERS);
+	batch->counters[index] += delta;
+}
+
+size_t lsm_batch_entries(const struct lsm_batch *batch)
+{
+	return batch->entries;
+}
+
+size_t lsm_batch_bytes(const struct lsm_batch *batch)
+{
+	return batch->bytes;
+}
+
+enum lsm_err batch_finish(struct lsm_batch *batch, uint64_t first_seq,
+                          struct slice *payload_out)
+{
+	enum lsm_err err = buf_reserve(&batch->rep,
+	                               LSM_COUNTERS * VARINT_MAX_BYTES);
+	uint8_t mask = 0;
+
+	if (err != LSM_OK)
+		return err;
+	for (unsigned i = 0; i < LSM_COUNTERS; i++) {
+		if (batch->counters[i] == 0)
+			continue;
+		mask = (uint8_t)(mask | 1u << i);
+		err = append_signed_varint(&batch->rep, batch->counters[i]);
+		if (err != LSM_OK)
+			return err;
+	}
+	put_u64(batch->rep.data, first_seq);
+	put_u32(batch->rep.data + 8, (uint32_t)batch->entries);
+	batch->rep.data[12] = mask;
+	*payload_out = buf_slice(&batch->rep);
+	return LSM_OK;
+}
+
+enum lsm_err batch_reader_init(struct batch_reader *reader,
+                               struct slice payload)
+{
+	reader->cursor = cursor_make(payload);
+	reader->first_seq = cursor_u64(&reader->cursor);
+	reader->entries = cursor_u32(&reader->cursor);
+	reader->counter_mask = cursor_u8(&reader->cursor);
+	if (reader->cursor.bad || reader->first_seq == 0 ||
+	    reader->first_seq > KEY_SEQ_MAX - reader->entries)
+		return LSM_ERR_CORRUPT;
+	return LSM_OK;
+}
+
+enum lsm_err batch_reader_next(struct batch_reader *reader,
+                               enum key_kind *kind_out, struct slice *key_out,
+                               struct slice *value_out)
+{
+	uint8_t kind = cursor_u8(&reader->cursor);
+
+	*key_out = cursor_prefixed(&reader->cursor);
+	*value_out = cursor_prefixed(&reader->cursor);
+	if (reader->cursor.bad || kind > KEY_MERGE || key_out->len == 0 ||
+	    key_out->len > LSM_KEY_MAX_BYTES ||
+	    value_out->len > LSM_VALUE_MAX_BYTES)
+		return LSM_ERR_CORRUPT;
+	*kind_out = (enum key_kind)kind;
+	return LSM_OK;
+}
+
+enum lsm_err batch_reader_counters(struct batch_reader *reader,
+                                   int64_t counters[LSM_COUNTERS])
+{
+	for (unsigned i = 0; i < LSM_COUNTERS; i++) {
+		if ((reader->counter_mask & 1u << i) != 0)
+			counters[i] = (int64_t)((uint64_t)counters[i] +
+			                        (uint64_t)cursor_signed_varint(
+			                                &reader->cursor));
+	}
+	if (reader->cursor.bad || cursor_left(&reader->cursor) != 0)
+		return LSM_ERR_CORRUPT;
+	return LSM_OK;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * batch.h: changes that are applied together, in the form in which the log keeps
+ * them (docs/format.md).
+ *
+ *   batch = u64 first sequence, u32 entries, u8 mask of counters, entries,
+ *           a signed varint for each counter in the mask
+ *   entry = u8 kind, varint key length, key, varint value length, value
+ *
+ * Entry i has the sequence number first + i.
+ */
+#ifndef LSM_STORE_BATCH_H
+#define LSM_STORE_BATCH_H
+
+#include "base/key.h"
+
+enum { BATCH_HEADER_BYTES = 8 + 4 + 1 };
+
+struct lsm_batch {
+	struct buf rep; /* header and entries; counters once it is finished */
+	size_t entries;
+	size_t bytes; /* of keys and values */
+	bool merges;  /* it holds a merge operand */
+	int64_t counters[LSM_COUNTERS];
+};
+
+/* Write the header and the counters behind the entries; the batch can only be
+   cleared or destroyed afterwards. Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err batch_finish(struct lsm_batch *batch,
+                                         uint64_t first_seq,
+                                         struct slice *payload_out);
+
+/* A walk over the entries of an encoded batch. */
+struct batch_reader {
+	struct cursor cursor;
+	uint64_t first_seq;
+	uint32_t entries;
+	uint8_t counter_mask;
+};
+
+/* Errors: CORRUPT. */
+LSM_MUST_CHECK enum lsm_err batch_reader_init(struct batch_reader *reader,
+                                              struct slice payload);
+/* Call it exactly reader->entries times. Errors: CORRUPT. */
+LSM_MUST_CHECK enum lsm_err batch_reader_next(struct batch_reader *reader,
+                                              enum key_kind *kind_out,
+                                              struct slice *key_out,
+                                              struct slice *value_out);
+/* Then add the counters to `counters`. Errors: CORRUPT. */
+LSM_MUST_CHECK enum lsm_err
+batch_reader_counters(struct batch_reader *reader,
+                      int64_t counters[LSM_COUNTERS]);
+
+#endif

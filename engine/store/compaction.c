@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compaction.c: keep reads short and dead bytes few, in the background.
+ *
+ * The job runs after each flush, after each compaction, and once a period.
+ * Once a period it also looks for work that no trigger demands, and has a
+ * memtable that nobody wrote to for a whole period flushed, so that a quiet
+ * store comes to rest in tables.
+ */
+#include "store/store.h"
+
+static void options_for(const struct lsm *store, enum pick_why why,
+                        struct pick_options *options)
+{
+	options->l0_trigger = store->options.l0_trigger;
+	options->level_base_bytes = store->options.level_base_bytes;
+	options->table_bytes = store->options.table_bytes;
+	options->why = why;
+}
+
+static void count_compaction(struct lsm *store, const struct edit *edit,
+                             bool trivial)
+{
+	atomic_fetch_add(&store->compact_count, 1);
+	for (size_t i = 0; !trivial && i < edit->added_count; i++)
+		atomic_fetch_add(&store->compact_bytes,
+		                 edit->added[i].meta->info.file_bytes);
+}
+
+static enum lsm_err carry_out(struct lsm *store, struct version *version,
+                              const struct compact_plan *plan)
+{
+	struct buf snapshots = BUF_INIT;
+	struct job_context context;
+	struct edit edit;
+	enum lsm_err err = store_job_context(store, &snapshots, &context);
+
+	edit_init(&edit);
+	if (err == LSM_OK)
+		err = job_compact(&context, version, plan, &edit);
+	if (err == LSM_OK && !plan->trivial)
+		err = env_dir_sync(store->source.pool);
+	if (err == LSM_OK)
+		err = store_install(store, &edit, NULL);
+	if (err == LSM_OK)
+		count_compaction(store, &edit, plan->trivial);
+	edit_release(&edit);
+	buf_release(&snapshots);
+	return err;
+}
+
+/* Do the most urgent compaction; *done_out says whether there was one. */
+static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
+                                 bool *done_out)
+{
+	struct pick_options options;
+	struct compact_plan plan;
+	struct version *version;
+	enum lsm_err err;
+
+	options_for(store, why, &options);
+	compact_plan_init(&plan);
+	sync_lock(&store->compact_mu);
+	sync_lock(&store->tree_mu);
+	version = store->view->version;
+	version_ref(version);
+	sync_unlock(&store->tree_mu);
+
+	err = pick_compaction(version, &options, store->cursor, &plan,
+	                      done_out);
+	if (err == LSM_OK && *done_out)
+		err = carry_out(store, version, &plan);
+	compact_plan_release(&plan);
+	version_unref(version);
+	sync_unlock(&store->compact_mu);
+	return err;
+}
+
+/* Once a period: true when it is over. */
+static bool period_is_over(struct lsm *store)
+{
+	uint64_t now = sync_now_ns();
+	uint64_t period_ns =
+		(uint64_t)store->runtime->options.period_ms * 1000000;
+
+	if (period_ns == 0 || now < store->period_due_ns)
+		return false;
+	store->period_due_ns = now + period_ns;
+	return true;
+}
+
+static void seal_if_idle(struct lsm *store)
+{
+	uint64_t seq = lsm_sequence(store);
+
+	if (seq == store->period_seq && store_lead_and_seal(store) != LSM_OK)
+		log_debug("%s: an idle memtable stays", store->path);
+	store->period_seq = seq;
+}
+
+void store_compact_run(struct worker_job *job)
+{
+	struct lsm *store = (struct lsm *)(void *)((char *)job -
+	                                           offsetof(struct lsm,
+	                                                    compact_job));
+	struct worker_pool *workers = store->runtime->workers;
+	bool done = false;
+	enum lsm_err err;
+
+	if (store_writable(store) != LSM_OK || atomic_load(&store->stop))
+		return;
+	err = compact_once(store, PICK_TRIGGER, &done);
+	if (err == LSM_OK && !done && period_is_over(store)) {
+		seal_if_idle(store);
+		do {
+			err = compact_once(store, PICK_PERIOD, &done);
+		} while (err == LSM_OK && done &&
+		         !atomic_load(&store->stop));
+	}
+	if (err != LSM_OK && err != LSM_ERR_CLOSED) {
+		store->compact_retry_ms = store->compact_retry_ms == 0
+		                                  ? STORE_RETRY_MIN_MS
+		                                  : store->compact_retry_ms * 2;
+		if (store->compact_retry_ms > STORE_RETRY_MAX_MS)
+			store->compact_retry_ms = STORE_RETRY_MAX_MS;
+		log_warning("%s: a compaction failed (%s); trying again in "
+		            "%u ms",
+		            store->path, lsm_strerror(err),
+		            store->compact_retry_ms);
+		worker_submit(workers, job, store->compact_retry_ms);
+		return;
+	}
+	store->compact_retry_ms = 0;
+	if (done)
+		worker_submit(workers, job, 0);
+	else if (store->runtime->options.period_ms > 0)
+		worker_submit(workers, job, store->runtime->options.period_ms);
+}
+
+enum lsm_err lsm_compact_all(struct lsm *store)
+{
+	bool done = true;
+	enum lsm_err err = lsm_flush(store);
+
+	while (err == LSM_OK && done)
+		err = compact_once(store, PICK_ALL, &done);
+	return err;
+}

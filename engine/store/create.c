@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * create.c: lay out a store in a folder. The superblock comes last and makes it
+ * one: what a crash leaves before that is no store, and is made anew.
+ */
+#include <stdio.h>
+
+#include "store/store.h"
+
+void store_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES])
+{
+	snprintf(name, STORE_BRANCH_NAME_BYTES, "%016llx",
+	         (unsigned long long)id);
+}
+
+/* branches/<id> with its manifest. */
+static enum lsm_err make_branch(struct env_dir *dir, struct env_dir *pool,
+                                const struct uuid *family,
+                                struct manifest_state *state)
+{
+	char name[STORE_BRANCH_NAME_BYTES];
+	struct env_dir *branches = NULL;
+	struct manifest_place place = {.pool = pool, .family = *family};
+	struct manifest *manifest = NULL;
+	enum lsm_err err;
+
+	store_branch_folder(state->branch.id, name);
+	err = env_dir_make(dir, BRANCHES_DIR);
+	if (err == LSM_OK)
+		err = env_dir_open_at(dir, BRANCHES_DIR, &branches);
+	if (err == LSM_OK)
+		err = env_dir_make(branches, name);
+	if (err == LSM_OK)
+		err = env_dir_open_at(branches, name, &place.dir);
+	if (err == LSM_OK)
+		err = manifest_publish(&place, state, &manifest);
+	if (err == LSM_OK)
+		err = env_dir_sync(branches);
+	manifest_close(manifest);
+	env_dir_close(place.dir);
+	env_dir_close(branches);
+	return err;
+}
+
+enum lsm_err store_lay_out(struct env_dir *dir, const struct superblock *sb,
+                           struct manifest_state *state,
+                           enum lsm_err (*fill)(void *ctx,
+                                                struct env_dir *pool),
+                           void *ctx)
+{
+	struct env_dir *pool = NULL;
+	struct env_file *lock = NULL;
+	enum lsm_err err = env_dir_lock(dir, LOCK_NAME, false, &lock);
+
+	if (err == LSM_OK)
+		err = env_dir_make(dir, POOL_DIR);
+	if (err == LSM_OK)
+		err = env_dir_open_at(dir, POOL_DIR, &pool);
+	if (err == LSM_OK && fill != NULL) {
+		err = fill(ctx, pool);
+		if (err == LSM_OK)
+			err = env_dir_sync(pool);
+	}
+	if (err == LSM_OK)
+		err = make_branch(dir, pool, &sb->family, state);
+	if (err == LSM_OK)
+		err = superblock_write(dir, sb);
+	env_dir_close(pool);
+	env_close(lock);
+	return err;
+}
+
+/* A folder may be made into a store when it is empty, or holds no more than an
+   earlier, unfinished attempt left. */
+static enum lsm_err refuse_foreign(void *ctx, const char *name)
+{
+	const char *path = ctx;
+
+	if (strcmp(name, LOCK_NAME) == 0 || strcmp(name, POOL_DIR) == 0 ||
+	    strcmp(name, BRANCHES_DIR) == 0 ||
+	    strcmp(name, SUPERBLOCK_NAME ".tmp") == 0)
+		return LSM_OK;
+	if (strcmp(name, SUPERBLOCK_NAME) == 0)
+		log_error("%s: there is a store already", path);
+	else
+		log_error("%s: the folder is not empty: it holds %s", path,
+		          name);
+	return LSM_ERR_EXISTS;
+}
+
+static enum lsm_err clear_leftovers(struct env_dir *dir, const char *path)
+{
+	enum lsm_err err =
+		env_dir_list(dir, refuse_foreign, (void *)(uintptr_t)path);
+
+	if (err == LSM_OK)
+		err = env_remove_tree(dir, POOL_DIR);
+	if (err == LSM_OK)
+		err = env_remove_tree(dir, BRANCHES_DIR);
+	return err;
+}
+
+static enum lsm_err main_branch(const struct env *env,
+                                struct manifest_state *state)
+{
+	enum lsm_err err;
+
+	manifest_state_init(state);
+	err = env_random(env, &state->branch.id, sizeof(state->branch.id));
+	if (err == LSM_OK)
+		err = version_create(&state->version);
+	snprintf(state->branch.name, sizeof(state->branch.name), MAIN_BRANCH);
+	state->branch.created_ns = env_time_ns(env);
+	state->next_number = 1;
+	return err;
+}
+
+static enum lsm_err fill_folder(const struct env *env, struct env_dir *dir,
+                                struct slice owner_area)
+{
+	struct superblock sb;
+	struct manifest_state state;
+	enum lsm_err err = main_branch(env, &state);
+
+	if (err == LSM_OK)
+		err = superblock_init(&sb, env, owner_area);
+	if (err == LSM_OK)
+		err = store_lay_out(dir, &sb, &state, NULL, NULL);
+	manifest_state_release(&state);
+	return err;
+}
+
+enum lsm_err lsm_create(const struct env *env, const char *path,
+                        struct slice owner_area)
+{
+	struct env_dir *parent = NULL, *dir = NULL;
+	const char *name;
+	bool made = false;
+	enum lsm_err err;
+
+	if (env == NULL)
+		env = env_posix();
+	err = store_open_parent(env, path, &parent, &name);
+	if (err != LSM_OK)
+		return err;
+	err = env_dir_make(parent, name);
+	made = err == LSM_OK;
+	if (err == LSM_OK || err == LSM_ERR_EXISTS)
+		err = env_dir_open_at(parent, name, &dir);
+	if (err == LSM_ERR_NOT_FOUND) {
+		log_error("%s: there is something that is no folder", path);
+		err = LSM_ERR_EXISTS;
+	}
+	if (err == LSM_OK)
+		err = clear_leftovers(dir, path);
+	if (err == LSM_OK)
+		err = fill_folder(env, dir, owner_area);
+	if (err == LSM_OK && made)
+		err = env_dir_sync(parent);
+	env_dir_close(dir);
+	if (err != LSM_OK && made && env_remove_tree(parent, name) != LSM_OK)
+		log_debug("%s: an unfinished store stays", path);
+	env_dir_close(parent);
+	return err;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flush.c: the oldest sealed memtable becomes a table of L0.
+ *
+ * A flush that fails keeps its memtable, its log and its credit, and is tried
+ * again, into a new file, after a pause that doubles up to STORE_RETRY_MAX_MS.
+ */
+#include <stdlib.h>
+
+#include "store/store.h"
+
+/* An L0 table's place says nothing of what is older: nothing is dropped. */
+enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
+                               struct job_context *context)
+{
+	enum lsm_err err = LSM_OK;
+
+	memset(context, 0, sizeof(*context));
+	buf_clear(snapshots);
+	sync_lock(&store->tree_mu);
+	for (struct lsm_snapshot *s = store->snapshots; s != NULL && !err;
+	     s = s->next)
+		err = buf_append(snapshots, &s->seq, sizeof(s->seq));
+	sync_unlock(&store->tree_mu);
+
+	context->source = &store->source;
+	context->owner = store_table_owner(store);
+	context->new_file = store_new_table;
+	context->new_file_ctx = store;
+	context->fold.call = store->options.fold;
+	context->fold.ctx = store->options.fold_ctx;
+	context->snapshots = (const uint64_t *)(const void *)snapshots->data;
+	context->snapshot_count = snapshots->len / sizeof(uint64_t);
+	context->table_bytes = store->options.table_bytes;
+	context->block_bytes = store->options.block_bytes;
+	context->stop = &store->stop;
+	return err;
+}
+
+/* The edit that puts a table in the place of the generation and its log. */
+static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
+                                     struct edit *edit)
+{
+	struct buf snapshots = BUF_INIT;
+	struct job_context context;
+	struct reduce_options reduce = {0};
+	struct iter *iter = NULL;
+	enum lsm_err err = store_job_context(store, &snapshots, &context);
+	static const atomic_bool never = false;
+
+	if (err != LSM_OK)
+		goto out;
+	context.stop = &never; /* close waits for flushes */
+	reduce.fold = context.fold;
+	reduce.snapshots = context.snapshots;
+	reduce.snapshot_count = context.snapshot_count;
+	err = memtable_iter(gen->mem, &iter);
+	if (err == LSM_OK)
+		err = reduce_iter_create(iter, &reduce, &iter);
+	if (err == LSM_OK)
+		err = job_write_tables(&context, iter, 0, false, edit);
+	if (err == LSM_OK)
+		err = edit_remove_log(edit, wal_writer_id(gen->log));
+	if (err == LSM_OK)
+		err = env_dir_sync(store->source.pool);
+	edit->has_flushed = true;
+	edit->flushed_seq = gen->last_seq;
+	memcpy(edit->counters, gen->counters, sizeof(edit->counters));
+out:
+	buf_release(&snapshots);
+	return err;
+}
+
+static void count_flush(struct lsm *store, const struct edit *edit)
+{
+	atomic_fetch_add(&store->flush_count, 1);
+	for (size_t i = 0; i < edit->added_count; i++)
+		atomic_fetch_add(&store->flush_bytes,
+		                 edit->added[i].meta->info.file_bytes);
+}
+
+static void end_of_try(struct lsm *store, enum lsm_err err)
+{
+	sync_lock(&store->tree_mu);
+	store->flush_tries++;
+	store->flush_err = err;
+	sync_broadcast(&store->changed);
+	sync_unlock(&store->tree_mu);
+}
+
+enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
+{
+	struct generation *gen;
+	struct edit edit;
+	enum lsm_err err;
+
+	sync_lock(&store->tree_mu);
+	gen = store->oldest_sealed;
+	sync_unlock(&store->tree_mu);
+	*more_out = gen != NULL;
+	if (gen == NULL)
+		return LSM_OK;
+
+	edit_init(&edit);
+	err = write_generation(store, gen, &edit);
+	if (err == LSM_OK) {
+		count_flush(store, &edit);
+		err = store_install(store, &edit, gen);
+	}
+	edit_release(&edit);
+	if (err == LSM_OK) {
+		credit_set_nospace(store->credit, false);
+		credit_flush_done(store->credit);
+	}
+	end_of_try(store, err);
+	return err;
+}
+
+void store_flush_run(struct worker_job *job)
+{
+	struct lsm *store = (struct lsm *)(void *)((char *)job -
+	                                           offsetof(struct lsm,
+	                                                    flush_job));
+	enum lsm_err err;
+	bool more;
+
+	if (atomic_load(&store->failed) == LSM_ERR_POISONED)
+		return;
+	err = store_flush_oldest(store, &more);
+	if (err == LSM_OK) {
+		store->flush_retry_ms = 0;
+		if (more) {
+			worker_submit(store->runtime->workers, job, 0);
+			worker_submit(store->runtime->workers,
+			              &store->compact_job, 0);
+		}
+		return;
+	}
+	if (err == LSM_ERR_NOSPACE) {
+		credit_set_nospace(store->credit, true);
+		runtime_watch_nospace(store->runtime);
+	}
+	store->flush_retry_ms = store->flush_retry_ms == 0
+	                                ? STORE_RETRY_MIN_MS
+	                                : store->flush_retry_ms * 2;
+	if (store->flush_retry_ms > STORE_RETRY_MAX_MS)
+		store->flush_retry_ms = STORE_RETRY_MAX_MS;
+	log_warning("%s: a flush failed (%s); trying again in %u ms",
+	            store->path, lsm_strerror(err), store->flush_retry_ms);
+	worker_submit(store->runtime->workers, job, store->flush_retry_ms);
+}
+
+enum lsm_err lsm_flush(struct lsm *store)
+{
+	uint64_t last_try;
+	struct generation *newest;
+	enum lsm_err err = store_lead_and_seal(store);
+
+	if (err != LSM_OK)
+		return err;
+	sync_lock(&store->tree_mu);
+	newest = store->newest_sealed;
+	last_try = store->flush_tries;
+	if (newest != NULL)
+		generation_ref(newest);
+	/* It has left the queue once the oldest one there is a later one. */
+	while (newest != NULL && err == LSM_OK &&
+	       store->oldest_sealed != NULL &&
+	       store->oldest_sealed->last_seq <= newest->last_seq) {
+		sync_wait(&store->changed, &store->tree_mu);
+		if (store->flush_tries != last_try)
+			err = store->flush_err;
+		last_try = store->flush_tries;
+		if (err == LSM_OK)
+			err = atomic_load(&store->failed);
+	}
+	sync_unlock(&store->tree_mu);
+	generation_unref(newest);
+	return err;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * install.c: changes of what the store is made of: logged in the manifest first,
+ * then shown to readers.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+enum lsm_err store_new_number(struct lsm *store, uint64_t *number_out)
+{
+	sync_assert_held(&store->manifest_mu);
+	*number_out = 0;
+	if (store->next_number == store->state.next_number) {
+		struct edit edit;
+		enum lsm_err err;
+
+		edit_init(&edit);
+		edit.has_next_number = true;
+		edit.next_number = store->next_number + STORE_NUMBER_STEP;
+		err = store_log_edit(store, &edit);
+		edit_release(&edit);
+		if (err != LSM_OK)
+			return err;
+	}
+	assert(store->next_number < store->state.next_number);
+	*number_out = store->next_number++;
+	return LSM_OK;
+}
+
+enum lsm_err store_new_table(void *ctx, struct file_id *id_out)
+{
+	struct lsm *store = ctx;
+	enum lsm_err err;
+
+	sync_lock(&store->manifest_mu);
+	id_out->creator = store->state.branch.id;
+	err = store_new_number(store, &id_out->number);
+	sync_unlock(&store->manifest_mu);
+	if (err == LSM_OK)
+		err = pool_ref(store->pool, FILE_KIND_TABLE, *id_out);
+	return err;
+}
+
+/* After a failed append the manifest's bytes are unknown: write no more. */
+static enum lsm_err append(struct lsm *store, const struct edit *edit)
+{
+	enum lsm_err err = manifest_append(store->manifest, edit);
+
+	if (err != LSM_OK) {
+		store_fail(store, LSM_ERR_POISONED,
+		           "the manifest could not be written");
+		err = LSM_ERR_POISONED;
+	}
+	return err;
+}
+
+static bool edits_outgrow_list(const struct lsm *store)
+{
+	uint64_t list_bytes = store->state.list_table_count *
+	                      STORE_LIST_ENTRY_BYTES;
+	uint64_t most = list_bytes > STORE_MANIFEST_ROLL_BYTES
+	                        ? list_bytes
+	                        : STORE_MANIFEST_ROLL_BYTES;
+
+	return manifest_bytes(store->manifest) > most;
+}
+
+/*
+ * Start a new manifest over a new base list, once edits outgrow them. The old
+ * list is dropped when the new manifest stands. A failure before that leaves
+ * everything as it was.
+ */
+static enum lsm_err roll(struct lsm *store)
+{
+	struct file_id old_list = store->state.list;
+	struct file_id id = {store->state.branch.id, 0};
+	struct manifest *fresh = NULL;
+	enum lsm_err err = store_new_number(store, &id.number);
+
+	if (err == LSM_OK)
+		err = pool_ref(store->pool, FILE_KIND_LIST, id);
+	if (err != LSM_OK)
+		return err;
+	err = manifest_write_list(&store->place, id, &store->state);
+	if (err == LSM_OK)
+		err = env_dir_sync(store->source.pool);
+	if (err == LSM_OK)
+		err = manifest_publish(&store->place, &store->state, &fresh);
+	if (err != LSM_OK) {
+		store_fail(store, LSM_ERR_POISONED,
+		           "a new manifest could not be published");
+		return LSM_ERR_POISONED;
+	}
+	manifest_close(store->manifest);
+	store->manifest = fresh;
+	if (old_list.number != 0)
+		pool_unref(store->pool, FILE_KIND_LIST, old_list);
+	return LSM_OK;
+}
+
+enum lsm_err store_log_edit(struct lsm *store, const struct edit *edit)
+{
+	enum lsm_err err;
+
+	sync_assert_held(&store->manifest_mu);
+	err = store_writable(store);
+	if (err == LSM_ERR_CLOSED) /* close itself still flushes */
+		err = LSM_OK;
+	if (err == LSM_OK)
+		err = manifest_state_apply(&store->state, edit);
+	if (err == LSM_OK)
+		err = append(store, edit);
+	return err;
+}
+
+/* Take the flushed generation, which is the oldest, out of the queue. */
+static void dequeue_flushed(struct lsm *store, struct generation *flushed)
+{
+	sync_assert_held(&store->tree_mu);
+	assert(store->oldest_sealed == flushed);
+	store->oldest_sealed = flushed->newer;
+	if (store->oldest_sealed == NULL)
+		store->newest_sealed = NULL;
+}
+
+/* A view with room for all that can be sealed while the lock is free. */
+static enum lsm_err alloc_view(struct lsm *store, struct view **fresh_out)
+{
+	size_t count;
+
+	sync_lock(&store->tree_mu);
+	count = store->view->sealed_count;
+	sync_unlock(&store->tree_mu);
+	return view_alloc(2 * count + 64, fresh_out);
+}
+
+enum lsm_err store_install(struct lsm *store, const struct edit *edit,
+                           struct generation *flushed)
+{
+	struct view *fresh = NULL, *old = NULL;
+	enum lsm_err err;
+
+	err = alloc_view(store, &fresh);
+	if (err != LSM_OK)
+		return err;
+
+	sync_lock(&store->manifest_mu);
+	err = store_log_edit(store, edit);
+	if (err == LSM_OK) {
+		sync_lock(&store->tree_mu);
+		if (flushed != NULL)
+			dequeue_flushed(store, flushed);
+		old = view_replace(store, fresh, NULL, store->state.version);
+		sync_unlock(&store->tree_mu);
+		fresh = NULL;
+	}
+	if (err == LSM_OK && edits_outgrow_list(store) && roll(store) != LSM_OK)
+		log_warning("%s: the manifest stays long", store->path);
+	sync_unlock(&store->manifest_mu);
+
+	free(fresh);
+	view_unref(old);
+	if (err == LSM_OK && flushed != NULL) {
+		store_note_synced(store, flushed->last_seq);
+		generation_unref(flushed);
+	}
+	return err;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * log.c: the life of a log beside its memtable: made, synced, sealed.
+ *
+ * A log is named in the manifest before the first record reaches it, so that
+ * recovery knows which logs to expect. That costs syncs, so the next log is made
+ * ahead, as a spare, once half of the active memtable is full.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+#define CONTAINER(job, member)                                                 \
+	((struct lsm *)(void *)((char *)(job)-offsetof(struct lsm, member)))
+
+/* Make a log and name it in the manifest. Needs manifest_mu. */
+static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
+{
+	struct file_header header = {.kind = FILE_KIND_LOG,
+	                             .family = store->superblock.family};
+	struct wal_writer *log = NULL;
+	struct edit edit;
+	enum lsm_err err;
+
+	*log_out = NULL;
+	edit_init(&edit);
+	header.id.creator = store->state.branch.id;
+	err = store_new_number(store, &header.id.number);
+	if (err == LSM_OK)
+		err = pool_ref(store->pool, FILE_KIND_LOG, header.id);
+	if (err != LSM_OK)
+		goto out;
+	err = wal_writer_create(store->source.pool, &header,
+	                        store->options.log_step_bytes, &log);
+	if (err == LSM_OK)
+		err = env_dir_sync(store->source.pool);
+	if (err == LSM_OK)
+		err = edit_add_log(&edit, (struct log_ref){.id = header.id});
+	if (err == LSM_OK)
+		err = store_log_edit(store, &edit);
+	if (err != LSM_OK) {
+		wal_writer_destroy(log);
+		pool_unref(store->pool, FILE_KIND_LOG, header.id);
+		goto out;
+	}
+	*log_out = log;
+out:
+	edit_release(&edit);
+	return err;
+}
+
+enum lsm_err store_take_log(struct lsm *store)
+{
+	struct wal_writer *log = NULL;
+	enum lsm_err err = LSM_OK;
+
+	if (store->active->log != NULL)
+		return LSM_OK;
+	sync_lock(&store->manifest_mu);
+	if (store->spare != NULL) {
+		log = store->spare;
+		store->spare = NULL;
+	} else {
+		err = make_log(store, &log);
+	}
+	sync_unlock(&store->manifest_mu);
+	if (err != LSM_OK)
+		return err;
+
+	sync_lock(&store->tree_mu);
+	store->active->log = log;
+	sync_unlock(&store->tree_mu);
+	runtime_touch(store->runtime, store);
+	return LSM_OK;
+}
+
+void store_spare_run(struct worker_job *job)
+{
+	struct lsm *store = CONTAINER(job, spare_job);
+
+	sync_lock(&store->manifest_mu);
+	/* A failure is met again, and told, by the leader who needs the log. */
+	if (store->spare == NULL && store_writable(store) == LSM_OK &&
+	    make_log(store, &store->spare) != LSM_OK)
+		log_info("%s: no log could be made ahead", store->path);
+	sync_unlock(&store->manifest_mu);
+}
+
+/* ---- sealing -------------------------------------------------------------------- */
+
+static void enqueue_sealed(struct lsm *store, struct generation *gen)
+{
+	sync_assert_held(&store->tree_mu);
+	gen->newer = NULL;
+	if (store->newest_sealed != NULL)
+		store->newest_sealed->newer = gen;
+	else
+		store->oldest_sealed = gen;
+	store->newest_sealed = gen;
+}
+
+/* Only the leader adds to the queue, so it can only have got shorter. */
+static size_t sealed_count(struct lsm *store)
+{
+	size_t count;
+
+	sync_lock(&store->tree_mu);
+	count = store->view->sealed_count;
+	sync_unlock(&store->tree_mu);
+	return count;
+}
+
+enum lsm_err store_seal(struct lsm *store)
+{
+	struct generation *gen = store->active, *next = NULL;
+	struct view *fresh = NULL, *old;
+	enum lsm_err err;
+
+	if (memtable_entries(gen->mem) == 0)
+		return LSM_OK;
+	err = generation_create(store, store->credit, &next);
+	if (err == LSM_OK)
+		err = view_alloc(sealed_count(store) + 1, &fresh);
+	if (err != LSM_OK) {
+		generation_unref(next);
+		return err;
+	}
+	assert(gen->log != NULL);
+	err = wal_writer_seal(gen->log);
+	if (err != LSM_OK) {
+		store_fail(store, LSM_ERR_POISONED, "a log could not be sealed");
+		generation_unref(next);
+		free(fresh);
+		return LSM_ERR_POISONED;
+	}
+
+	gen->last_seq = store->last_seq;
+	for (unsigned i = 0; i < LSM_COUNTERS; i++)
+		gen->counters[i] = atomic_load(&store->counters[i]);
+	store->active = next;
+
+	sync_lock(&store->tree_mu);
+	enqueue_sealed(store, gen); /* the reference of `active` moves along */
+	old = view_replace(store, fresh, next, NULL);
+	sync_unlock(&store->tree_mu);
+	view_unref(old);
+
+	memtable_seal(gen->mem);
+	worker_submit(store->runtime->workers, &store->flush_job, 0);
+	return LSM_OK;
+}
+
+enum lsm_err store_lead_and_seal(struct lsm *store)
+{
+	struct commit place;
+	enum lsm_err err;
+
+	store_lead(store, &place);
+	err = store_writable(store);
+	if (err == LSM_OK)
+		err = store_seal(store);
+	store_unlead(store, &place);
+	return err;
+}
+
+/* ---- syncing --------------------------------------------------------------------- */
+
+void store_note_synced(struct lsm *store, uint64_t seq)
+{
+	sync_lock(&store->sync_mu);
+	if (seq > store->synced_seq)
+		store->synced_seq = seq;
+	sync_unlock(&store->sync_mu);
+}
+
+/* The generations that have a log, oldest first, each with a reference.
+   Errors: NOMEM. */
+static enum lsm_err logged_generations(struct lsm *store,
+                                       struct generation ***gens_out,
+                                       size_t *count_out)
+{
+	struct view *view = view_get(store, NULL);
+	struct generation **gens;
+	size_t count = 0;
+
+	*count_out = 0;
+	gens = calloc(view->sealed_count + 1, sizeof(struct generation *));
+	*gens_out = gens;
+	if (gens == NULL) {
+		view_unref(view);
+		return LSM_ERR_NOMEM;
+	}
+	sync_lock(&store->tree_mu);
+	for (size_t i = 0; i <= view->sealed_count; i++) {
+		struct generation *g = i < view->sealed_count
+		                               ? view->sealed[i]
+		                               : view->active;
+
+		if (g->log == NULL)
+			continue;
+		generation_ref(g);
+		gens[count++] = g;
+	}
+	sync_unlock(&store->tree_mu);
+	view_unref(view);
+	*count_out = count;
+	return LSM_OK;
+}
+
+/*
+ * Sync the logs in order. An older log is durable, with its end record, before
+ * any record of a newer one says how far that one was synced: recovery relies
+ * on it.
+ */
+static enum lsm_err sync_logs(struct lsm *store)
+{
+	struct generation **gens;
+	size_t count;
+	enum lsm_err err = logged_generations(store, &gens, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct wal_writer *log = gens[i]->log;
+
+		if (err == LSM_OK && wal_writer_synced(log) <
+		                             wal_writer_size(log)) {
+			err = wal_writer_sync(log);
+			if (err != LSM_OK) {
+				store_fail(store, LSM_ERR_POISONED,
+				           "a log could not be synced");
+				err = LSM_ERR_POISONED;
+			}
+		}
+		generation_unref(gens[i]);
+	}
+	free(gens);
+	return err;
+}
+
+enum lsm_err lsm_sync(struct lsm *store)
+{
+	uint64_t wanted = lsm_sequence(store);
+	enum lsm_err err = LSM_OK;
+
+	sync_lock(&store->sync_mu);
+	while (err == LSM_OK && store->synced_seq < wanted) {
+		uint64_t covers;
+
+		if (store->syncing) {
+			sync_wait(&store->synced, &store->sync_mu);
+			continue;
+		}
+		store->syncing = true;
+		sync_unlock(&store->sync_mu);
+		/* Read first: what is visible now lies in the logs below. */
+		covers = lsm_sequence(store);
+		err = atomic_load(&store->failed) == LSM_ERR_POISONED
+		              ? LSM_ERR_POISONED
+		              : sync_logs(store);
+		sync_lock(&store->sync_mu);
+		store->syncing = false;
+		if (err == LSM_OK && covers > store->synced_seq)
+			store->synced_seq = covers;
+		sync_broadcast(&store->synced);
+	}
+	sync_unlock(&store->sync_mu);
+	return err;
+}
+
+void store_sync_run(struct worker_job *job)
+{
+	struct lsm *store = CONTAINER(job, sync_job);
+
+	/* Disarmed first: what is written from now on arms it again. */
+	atomic_store(&store->sync_armed, false);
+	if (lsm_sync(store) != LSM_OK)
+		log_debug("%s: the background sync failed", store->path);
+}

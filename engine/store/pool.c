@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/checksum.h"
+#include "base/log.h"
+#include "base/sync.h"
+
+enum { POOL_FIRST_SLOTS = 64 };
+
+struct entry {
+	struct entry *next;
+	struct pool_garbage file;
+	unsigned refs; /* 0: garbage, waiting to be deleted */
+};
+
+struct pool {
+	struct env_dir *dir;      /* constant */
+	void (*wake)(void *ctx);  /* constant */
+	void *ctx;                /* constant */
+
+	struct sync_mutex mu;
+	/* All below: guarded by mu. */
+	struct entry **slots; /* chained hash table */
+	size_t slot_count;    /* a power of two */
+	size_t entries;
+	struct entry *garbage; /* no longer in the table */
+	bool keep_all;
+};
+
+static size_t slot_of(const struct pool *pool, enum file_kind kind,
+                      struct file_id id)
+{
+	return checksum_place(id.creator, id.number, 0, (uint8_t)kind) &
+	       (pool->slot_count - 1);
+}
+
+enum lsm_err pool_create(struct env_dir *dir, void (*wake)(void *ctx),
+                         void *ctx, struct pool **pool_out)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+
+	*pool_out = NULL;
+	if (pool == NULL)
+		return LSM_ERR_NOMEM;
+	pool->slots = calloc(POOL_FIRST_SLOTS, sizeof(*pool->slots));
+	if (pool->slots == NULL) {
+		free(pool);
+		return LSM_ERR_NOMEM;
+	}
+	pool->slot_count = POOL_FIRST_SLOTS;
+	pool->dir = dir;
+	pool->wake = wake;
+	pool->ctx = ctx;
+	sync_mutex_init(&pool->mu, SYNC_RANK_POOL);
+	*pool_out = pool;
+	return LSM_OK;
+}
+
+static void free_chain(struct entry *e)
+{
+	while (e != NULL) {
+		struct entry *next = e->next;
+
+		free(e);
+		e = next;
+	}
+}
+
+void pool_destroy(struct pool *pool)
+{
+	if (pool == NULL)
+		return;
+	for (size_t i = 0; i < pool->slot_count; i++)
+		free_chain(pool->slots[i]);
+	free_chain(pool->garbage);
+	free(pool->slots);
+	sync_mutex_destroy(&pool->mu);
+	free(pool);
+}
+
+static struct entry **find(struct pool *pool, enum file_kind kind,
+                           struct file_id id)
+{
+	struct entry **p = &pool->slots[slot_of(pool, kind, id)];
+
+	sync_assert_held(&pool->mu);
+	while (*p != NULL && ((*p)->file.kind != kind ||
+	                      !file_id_equal((*p)->file.id, id)))
+		p = &(*p)->next;
+	return p;
+}
+
+/* A table that cannot grow still works: chains get longer. */
+static void grow(struct pool *pool)
+{
+	size_t old_count = pool->slot_count;
+	struct entry **old = pool->slots;
+	struct entry **slots;
+
+	if (pool->entries < old_count)
+		return;
+	slots = calloc(old_count * 2, sizeof(*slots));
+	if (slots == NULL)
+		return;
+	pool->slots = slots;
+	pool->slot_count = old_count * 2;
+	for (size_t i = 0; i < old_count; i++) {
+		for (struct entry *e = old[i], *next; e != NULL; e = next) {
+			struct entry **p = &slots[slot_of(pool, e->file.kind,
+			                                  e->file.id)];
+
+			next = e->next;
+			e->next = *p;
+			*p = e;
+		}
+	}
+	free(old);
+}
+
+enum lsm_err pool_ref(struct pool *pool, enum file_kind kind,
+                      struct file_id id)
+{
+	enum lsm_err err = LSM_OK;
+	struct entry **p;
+
+	sync_lock(&pool->mu);
+	p = find(pool, kind, id);
+	if (*p != NULL) {
+		(*p)->refs++;
+	} else {
+		struct entry *e = calloc(1, sizeof(*e));
+
+		if (e == NULL) {
+			err = LSM_ERR_NOMEM;
+		} else {
+			e->file.kind = kind;
+			e->file.id = id;
+			e->refs = 1;
+			*p = e;
+			pool->entries++;
+			grow(pool);
+		}
+	}
+	sync_unlock(&pool->mu);
+	return err;
+}
+
+void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id)
+{
+	bool wake = false;
+	struct entry **p, *e;
+
+	sync_lock(&pool->mu);
+	p = find(pool, kind, id);
+	e = *p;
+	assert(e != NULL && e->refs > 0);
+	if (--e->refs == 0) {
+		*p = e->next;
+		pool->entries--;
+		e->next = pool->garbage;
+		pool->garbage = e;
+		wake = !pool->keep_all;
+	}
+	sync_unlock(&pool->mu);
+	if (wake)
+		pool->wake(pool->ctx);
+}
+
+void pool_keep_all(struct pool *pool)
+{
+	sync_lock(&pool->mu);
+	pool->keep_all = true;
+	sync_unlock(&pool->mu);
+}
+
+bool pool_next_garbage(struct pool *pool, struct pool_garbage *out)
+{
+	struct entry *e = NULL;
+
+	sync_lock(&pool->mu);
+	if (!pool->keep_all)
+		e = pool->garbage;
+	if (e != NULL)
+		pool->garbage = e->next;
+	sync_unlock(&pool->mu);
+	if (e == NULL)
+		return false;
+	*out = e->file;
+	free(e);
+	return true;
+}
+
+static enum lsm_err sweep_one(void *ctx, const char *name)
+{
+	struct pool *pool = ctx;
+	enum file_kind kind;
+	struct file_id id;
+	bool named;
+
+	if (!file_name_parse(name, &kind, &id)) {
+		log_warning("pool/%s is no file of this store; left alone",
+		            name);
+		return LSM_OK;
+	}
+	sync_lock(&pool->mu);
+	named = *find(pool, kind, id) != NULL || pool->keep_all;
+	sync_unlock(&pool->mu);
+	if (named)
+		return LSM_OK;
+	log_info("pool/%s: nothing names it; deleted", name);
+	return env_unlink(pool->dir, name);
+}
+
+enum lsm_err pool_sweep(struct pool *pool)
+{
+	return env_dir_list(pool->dir, sweep_one, pool);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool.h: the sealed and active files of all branches of a store: how many name
+ * each, and their end.
+ *
+ * References are counted in memory, from every manifest read at open and from
+ * every version, log and fork since: nothing about them is stored, so nothing
+ * can drift. A file whose last reference goes is deleted by gc. But as long as
+ * one manifest could not be read whole, nobody knows what it names, and
+ * then nothing is ever deleted.
+ *
+ * Threads: any. Locks: the pool's mutex; `wake` is called under no lock of the
+ * pool, but under whatever the caller of pool_unref() holds.
+ */
+#ifndef LSM_STORE_POOL_H
+#define LSM_STORE_POOL_H
+
+#include "io/env.h"
+#include "io/file_header.h"
+
+struct pool;
+
+/* `dir` is borrowed. `wake` is told when there is something to delete.
+   Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err pool_create(struct env_dir *dir,
+                                        void (*wake)(void *ctx), void *ctx,
+                                        struct pool **pool_out);
+void pool_destroy(struct pool *pool); /* NULL is allowed */
+
+/* Count one more user of a file. A new file is counted before it is made.
+   Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err pool_ref(struct pool *pool, enum file_kind kind,
+                                     struct file_id id);
+/* One user fewer; the last one makes the file garbage. */
+void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id);
+
+/* From now on nothing is deleted: `ro`, or a manifest that cannot be read. */
+void pool_keep_all(struct pool *pool);
+
+struct pool_garbage {
+	enum file_kind kind;
+	struct file_id id;
+};
+/* Take one file to be deleted off the list; false when there is none. */
+bool pool_next_garbage(struct pool *pool, struct pool_garbage *out);
+
+/* Delete what is in the folder and what nothing names, at open. */
+LSM_MUST_CHECK enum lsm_err pool_sweep(struct pool *pool);
+
+#endif

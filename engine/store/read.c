@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read.c: get and snapshots. A read holds a view and a sequence number; it takes
+ * no lock while it searches.
+ */
+#include <stdlib.h>
+
+#include "store/store.h"
+#include "tree/fold.h"
+
+uint64_t lsm_sequence(struct lsm *store)
+{
+	return atomic_load_explicit(&store->visible_seq, memory_order_acquire);
+}
+
+int64_t lsm_counter(struct lsm *store, unsigned index)
+{
+	return atomic_load_explicit(&store->counters[index],
+	                            memory_order_relaxed);
+}
+
+/* Feed the versions of the key to the fold, newest source first. */
+static enum lsm_err collect(struct lsm *store, const struct view *view,
+                            struct slice key, uint64_t seq, struct fold *fold)
+{
+	bool stopped;
+
+	if (!memtable_get(view->active->mem, key, seq, fold_visit, fold))
+		return LSM_OK;
+	for (size_t i = view->sealed_count; i-- > 0;)
+		if (!memtable_get(view->sealed[i]->mem, key, seq, fold_visit,
+		                  fold))
+			return LSM_OK;
+	return version_get(view->version, &store->source, key, seq, fold_visit,
+	                   fold, &stopped);
+}
+
+enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
+                     struct slice key, struct buf *value)
+{
+	struct fold_fn fn = {store->options.fold, store->options.fold_ctx};
+	enum fold_result result = FOLD_NOTHING;
+	struct view *view;
+	struct fold fold;
+	uint64_t seq;
+	enum lsm_err err;
+
+	buf_clear(value);
+	view = view_get(store, &seq);
+	if (snap != NULL)
+		seq = snap->seq;
+	fold_init(&fold, fn, key);
+	err = collect(store, view, key, seq, &fold);
+	if (err == LSM_OK)
+		err = fold_finish(&fold, true, value, &result);
+	fold_release(&fold);
+	view_unref(view);
+	if (err == LSM_OK && result != FOLD_VALUE)
+		err = LSM_ERR_NOT_FOUND;
+	return err;
+}
+
+size_t lsm_pending_merges(struct lsm *store, struct slice key)
+{
+	struct view *view = view_get(store, NULL);
+	size_t count = memtable_pending_merges(view->active->mem, key);
+
+	view_unref(view);
+	return count;
+}
+
+/* ---- snapshots ----------------------------------------------------------------- */
+
+enum lsm_err lsm_snapshot_take(struct lsm *store,
+                               struct lsm_snapshot **snap_out)
+{
+	struct lsm_snapshot *snap = calloc(1, sizeof(*snap));
+	struct lsm_snapshot **p;
+
+	*snap_out = snap;
+	if (snap == NULL)
+		return LSM_ERR_NOMEM;
+	sync_lock(&store->tree_mu);
+	snap->seq = lsm_sequence(store);
+	for (p = &store->snapshots; *p != NULL; p = &(*p)->next)
+		continue; /* sequences only grow: it is the last */
+	*p = snap;
+	sync_unlock(&store->tree_mu);
+	return LSM_OK;
+}
+
+void lsm_snapshot_release(struct lsm *store, struct lsm_snapshot *snap)
+{
+	struct lsm_snapshot **p;
+
+	if (snap == NULL)
+		return;
+	sync_lock(&store->tree_mu);
+	for (p = &store->snapshots; *p != snap; p = &(*p)->next)
+		continue;
+	*p = snap->next;
+	sync_unlock(&store->tree_mu);
+	free(snap);
+}

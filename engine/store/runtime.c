@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+enum {
+	RUNTIME_CREDIT_BYTES = 64 << 20,
+	RUNTIME_CACHE_BYTES = 64 << 20,
+	RUNTIME_PERIOD_MS = 10000,
+	RUNTIME_SYNC_PERIOD_MS = 1000,
+	RUNTIME_CACHE_SHARDS = 16,
+	RUNTIME_OPEN_TABLES = 512,
+	RUNTIME_EXPIRE_MS = 100,
+	RUNTIME_COMPACTION_THREADS_MAX = 16,
+};
+
+void lsm_runtime_options_init(struct lsm_runtime_options *options)
+{
+	options->credit_bytes = RUNTIME_CREDIT_BYTES;
+	options->cache_bytes = RUNTIME_CACHE_BYTES;
+	options->compaction_threads = 1;
+	options->period_ms = RUNTIME_PERIOD_MS;
+	options->sync_period_ms = RUNTIME_SYNC_PERIOD_MS;
+}
+
+/* The credit pool calls this from a writer's thread: leave it to a worker. */
+static void kick(void *ctx)
+{
+	struct lsm_runtime *runtime = ctx;
+
+	worker_submit(runtime->workers, &runtime->kick, 0);
+}
+
+/* The least recently written store that has something to seal, pinned. */
+static struct lsm *pin_victim(struct lsm_runtime *runtime)
+{
+	struct lsm *store;
+
+	sync_lock(&runtime->mu);
+	store = runtime->oldest;
+	while (store != NULL && (store_writable(store) != LSM_OK ||
+	                         credit_account_mutable(store->credit) == 0))
+		store = store->newer;
+	if (store != NULL)
+		store->pins++;
+	sync_unlock(&runtime->mu);
+	return store;
+}
+
+static void unpin(struct lsm_runtime *runtime, struct lsm *store)
+{
+	sync_lock(&runtime->mu);
+	assert(store->pins > 0);
+	if (--store->pins == 0)
+		sync_broadcast(&runtime->unpinned);
+	sync_unlock(&runtime->mu);
+}
+
+static void run_kick(struct worker_job *job)
+{
+	struct lsm_runtime *runtime =
+		(struct lsm_runtime *)(void *)((char *)job -
+	                                       offsetof(struct lsm_runtime,
+	                                                kick));
+	struct lsm *store = pin_victim(runtime);
+	enum lsm_err err = LSM_OK;
+
+	if (store != NULL) {
+		err = store_lead_and_seal(store);
+		unpin(runtime, store);
+	}
+	/* After a failure wait before the pool may ask again. */
+	if (err != LSM_OK)
+		worker_submit(runtime->workers, job, STORE_RETRY_MIN_MS);
+	else
+		credit_kick_done(runtime->credit);
+}
+
+static void run_expire(struct worker_job *job)
+{
+	struct lsm_runtime *runtime =
+		(struct lsm_runtime *)(void *)((char *)job -
+	                                       offsetof(struct lsm_runtime,
+	                                                expire));
+
+	credit_expire(runtime->credit);
+	if (credit_has_nospace(runtime->credit))
+		worker_submit(runtime->workers, job, RUNTIME_EXPIRE_MS);
+}
+
+void runtime_watch_nospace(struct lsm_runtime *runtime)
+{
+	worker_submit(runtime->workers, &runtime->expire, RUNTIME_EXPIRE_MS);
+}
+
+enum lsm_err lsm_runtime_create(const struct lsm_runtime_options *options,
+                                struct lsm_runtime **runtime_out)
+{
+	struct lsm_runtime *runtime = calloc(1, sizeof(*runtime));
+	unsigned threads[WORKER_LANES] = {1, 1, 1};
+	enum lsm_err err;
+
+	*runtime_out = NULL;
+	if (runtime == NULL)
+		return LSM_ERR_NOMEM;
+	runtime->options = *options;
+	sync_mutex_init(&runtime->mu, SYNC_RANK_RUNTIME);
+	sync_cond_init(&runtime->unpinned);
+	worker_job_init(&runtime->kick, WORKER_FLUSH, run_kick);
+	worker_job_init(&runtime->expire, WORKER_UPKEEP, run_expire);
+	if (options->compaction_threads > 0)
+		threads[WORKER_COMPACT] =
+			options->compaction_threads >
+					RUNTIME_COMPACTION_THREADS_MAX
+				? RUNTIME_COMPACTION_THREADS_MAX
+				: options->compaction_threads;
+
+	err = credit_pool_create(options->credit_bytes, kick, runtime,
+	                         &runtime->credit);
+	if (err == LSM_OK)
+		err = cache_create(options->cache_bytes, RUNTIME_CACHE_SHARDS,
+		                   &runtime->blocks);
+	if (err == LSM_OK)
+		err = cache_create(RUNTIME_OPEN_TABLES * table_cache_charge(),
+		                   RUNTIME_CACHE_SHARDS, &runtime->files);
+	if (err == LSM_OK)
+		err = worker_pool_create(threads, &runtime->workers);
+	if (err != LSM_OK) {
+		lsm_runtime_destroy(runtime);
+		return err;
+	}
+	*runtime_out = runtime;
+	return LSM_OK;
+}
+
+void lsm_runtime_destroy(struct lsm_runtime *runtime)
+{
+	if (runtime == NULL)
+		return;
+	assert(runtime->oldest == NULL);
+	if (runtime->workers != NULL) {
+		worker_cancel(runtime->workers, &runtime->kick);
+		worker_cancel(runtime->workers, &runtime->expire);
+	}
+	worker_pool_destroy(runtime->workers);
+	if (runtime->files != NULL)
+		cache_destroy(runtime->files);
+	if (runtime->blocks != NULL)
+		cache_destroy(runtime->blocks);
+	credit_pool_destroy(runtime->credit);
+	sync_cond_destroy(&runtime->unpinned);
+	sync_mutex_destroy(&runtime->mu);
+	free(runtime);
+}
+
+static void append_to_list(struct lsm_runtime *runtime, struct lsm *store)
+{
+	sync_assert_held(&runtime->mu);
+	store->older = runtime->newest;
+	store->newer = NULL;
+	if (runtime->newest != NULL)
+		runtime->newest->newer = store;
+	else
+		runtime->oldest = store;
+	runtime->newest = store;
+}
+
+static void take_out_of_list(struct lsm_runtime *runtime, struct lsm *store)
+{
+	sync_assert_held(&runtime->mu);
+	if (store->older != NULL)
+		store->older->newer = store->newer;
+	else
+		runtime->oldest = store->newer;
+	if (store->newer != NULL)
+		store->newer->older = store->older;
+	else
+		runtime->newest = store->older;
+}
+
+void runtime_attach(struct lsm_runtime *runtime, struct lsm *store)
+{
+	sync_lock(&runtime->mu);
+	append_to_list(runtime, store);
+	sync_unlock(&runtime->mu);
+}
+
+void runtime_detach(struct lsm_runtime *runtime, struct lsm *store)
+{
+	sync_lock(&runtime->mu);
+	take_out_of_list(runtime, store);
+	while (store->pins > 0)
+		sync_wait(&runtime->unpinned, &runtime->mu);
+	sync_unlock(&runtime->mu);
+}
+
+void runtime_touch(struct lsm_runtime *runtime, struct lsm *store)
+{
+	sync_lock(&runtime->mu);
+	take_out_of_list(runtime, store);
+	append_to_list(runtime, store);
+	sync_unlock(&runtime->mu);
+}

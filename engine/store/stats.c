@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stats.c: counters for people and tests.
+ */
+#include "base/arena.h"
+#include "store/store.h"
+
+static void runtime_part(struct lsm_runtime *runtime, struct lsm_stats *stats)
+{
+	struct credit_stats credit;
+	struct cache_stats cache;
+
+	credit_pool_stats(runtime->credit, &credit);
+	stats->credit.limit_bytes = credit.limit_bytes;
+	stats->credit.used_bytes = credit.used_bytes;
+	stats->credit.peak_bytes = credit.peak_bytes;
+	stats->credit.waits = credit.waits;
+	stats->credit.stall_ns = credit.stall_ns;
+	stats->credit.oversize = credit.oversize;
+
+	cache_stats(runtime->blocks, &cache);
+	stats->cache.limit_bytes = cache.limit_bytes;
+	stats->cache.used_bytes = cache.used_bytes;
+	stats->cache.hits = cache.hits;
+	stats->cache.misses = cache.misses;
+	arena_totals(&stats->memory.arena_bytes,
+	             &stats->memory.arena_peak_bytes);
+}
+
+static uint64_t unflushed_log_bytes(struct lsm *store, const struct view *view)
+{
+	uint64_t bytes = 0;
+
+	sync_lock(&store->tree_mu); /* an active log may just be set */
+	for (size_t i = 0; i < view->sealed_count; i++)
+		if (view->sealed[i]->log != NULL)
+			bytes += wal_writer_size(view->sealed[i]->log);
+	if (view->active->log != NULL)
+		bytes += wal_writer_size(view->active->log);
+	sync_unlock(&store->tree_mu);
+	return bytes;
+}
+
+void lsm_stats(struct lsm *store, struct lsm_stats *stats)
+{
+	struct env_io_stats io;
+	struct view *view = view_get(store, &stats->sequence);
+
+	runtime_part(store->runtime, stats);
+	for (unsigned i = 0; i < LSM_LEVELS; i++) {
+		stats->levels[i].files = view->version->levels[i].count;
+		stats->levels[i].bytes = view->version->levels[i].bytes;
+	}
+	stats->log_bytes = unflushed_log_bytes(store, view);
+	view_unref(view);
+
+	env_io_stats(store->env, &io);
+	stats->io.bytes_written = io.bytes_written;
+	stats->io.bytes_read = io.bytes_read;
+	stats->io.syncs = io.syncs;
+	stats->flushes.count = atomic_load(&store->flush_count);
+	stats->flushes.bytes = atomic_load(&store->flush_bytes);
+	stats->compactions.count = atomic_load(&store->compact_count);
+	stats->compactions.bytes = atomic_load(&store->compact_bytes);
+	for (unsigned i = 0; i < LSM_COUNTERS; i++)
+		stats->counters[i] = lsm_counter(store, i);
+}
+
+enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
+                            uint64_t *free_bytes_out)
+{
+	uint64_t reserve;
+	enum lsm_err err = env_dir_space(store->dir, total_bytes_out,
+	                                 free_bytes_out);
+
+	if (err != LSM_OK)
+		return err;
+	reserve = store_reserve_bytes(store, *total_bytes_out);
+	*free_bytes_out = *free_bytes_out > reserve
+	                          ? *free_bytes_out - reserve
+	                          : 0;
+	return LSM_OK;
+}

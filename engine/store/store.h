@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store.h: the private struct of an open store, and what its files call of
+ * each other.
+ *
+ * Life of a write: lsm_admit() takes credit; lsm_write() joins the commit
+ * queue; its leader prepares the entries of the group in the memtable, appends
+ * the group to the log in one write, links the entries, and publishes the last
+ * sequence number. A full memtable is sealed with its log into a generation,
+ * which the flush worker turns into a table, oldest first.
+ *
+ * Leadership: whoever is at the head of the commit queue owns the active
+ * generation and last_seq until it leaves. It is not a mutex: the leader does
+ * I/O, and takes the locks below as it needs them.
+ *
+ * What a reader sees is a view: the active memtable, the sealed ones, and a
+ * version of the tables; immutable, counted, replaced under tree_mu.
+ *
+ * Locks, outermost first: fork_mu, compact_mu, commit_mu, sync_mu, manifest_mu,
+ * tree_mu. docs/locking.md says why.
+ */
+#ifndef LSM_STORE_STORE_H
+#define LSM_STORE_STORE_H
+
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "compact/job.h"
+#include "mem/memtable.h"
+#include "store/pool.h"
+#include "store/runtime.h"
+#include "store/superblock.h"
+#include "tree/manifest.h"
+#include "wal/wal_writer.h"
+
+enum {
+	STORE_GROUP_MAX = 64,             /* batches of a commit group */
+	STORE_GROUP_MAX_BYTES = 1 << 20,  /* of a commit group */
+	STORE_GROUP_SMALL_BYTES = 128 << 10, /* a small leader takes on so much */
+	STORE_NUMBER_STEP = 256,          /* file numbers reserved at a time */
+	STORE_MANIFEST_ROLL_BYTES = 64 << 10,
+	STORE_LIST_ENTRY_BYTES = 128,     /* about what a list takes for a table */
+	STORE_RETRY_MIN_MS = 50,
+	STORE_RETRY_MAX_MS = 5000,
+	STORE_PATH_MAX_BYTES = 4096,
+	STORE_BRANCH_NAME_BYTES = 17, /* a branch's folder: 16 hex digits, NUL */
+};
+
+#define POOL_DIR "pool"
+#define BRANCHES_DIR "branches"
+#define LOCK_NAME "LOCK"
+#define MAIN_BRANCH "main"
+#define TMP_PREFIX ".tmp-"
+
+/*
+ * A memtable and the log that holds the same batches. Counted: by the store
+ * while it is active or waits for its flush, and by each view, sync or fork that
+ * uses it.
+ */
+struct generation {
+	atomic_uint refs;
+	struct pool *pool;       /* constant; not owned */
+	struct memtable *mem;    /* constant */
+	struct wal_writer *log;  /* set once, under tree_mu, by the leader; NULL
+	                            until the first write */
+	uint64_t last_seq;       /* constant once sealed */
+	int64_t counters[LSM_COUNTERS]; /* constant once sealed */
+	bool spare_asked;        /* leader */
+	struct generation *newer; /* tree_mu: the queue of sealed ones */
+};
+
+struct view {
+	atomic_uint refs;
+	struct generation *active;
+	struct version *version;
+	size_t sealed_count, sealed_cap;
+	struct generation *sealed[]; /* oldest first */
+};
+
+/* One place in the commit queue; on the stack of who waits there. */
+struct commit {
+	struct lsm_batch *batch; /* NULL: only leads */
+	uint64_t taken;          /* credit */
+	struct commit *next;
+	struct sync_cond turn;
+	uint64_t seq;            /* of the batch's last entry */
+	enum lsm_err err;
+	bool done;
+};
+
+/* Another branch of the store: known so that its files are counted. */
+struct other_branch {
+	struct other_branch *next;
+	struct manifest_state state;
+};
+
+struct lsm {
+	/* Constant after open. */
+	const struct env *env;
+	struct lsm_runtime *runtime;
+	struct lsm_options options;
+	char path[STORE_PATH_MAX_BYTES];
+	struct superblock superblock;
+	struct env_dir *dir, *branch_dir;
+	struct env_file *lock;
+	struct table_source source; /* with the pool's folder */
+	struct pool *pool;
+	struct credit_account *credit;
+	size_t max_block_bytes; /* of a memtable's arena */
+	struct manifest_place place;
+	struct other_branch *others;
+
+	/* Atomics. */
+	atomic_uint_least64_t visible_seq; /* release, by the leader once the
+	                                      entries are linked */
+	_Atomic(enum lsm_err) failed; /* LSM_OK, or why nothing is written any
+	                                 more; set once */
+	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
+	atomic_bool stop;       /* jobs give up */
+	atomic_bool sync_armed; /* sync_job is queued for what was written */
+	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
+	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
+	atomic_uint_least64_t space_checked_ns; /* a cache of the next: relaxed */
+	atomic_bool space_low;
+
+	struct sync_mutex fork_mu; /* one export at a time */
+
+	struct sync_mutex compact_mu; /* one compaction at a time */
+	/* Guarded by compact_mu. */
+	struct buf cursor[LSM_LEVELS];
+
+	struct sync_mutex commit_mu;
+	/* Guarded by commit_mu. */
+	struct commit *queue_head, *queue_tail;
+
+	/* The leader's. */
+	uint64_t last_seq;
+	struct generation *active; /* the same as view->active */
+
+	struct sync_mutex sync_mu;
+	struct sync_cond synced;
+	/* Guarded by sync_mu. */
+	uint64_t synced_seq;
+	bool syncing; /* somebody leads */
+
+	struct sync_mutex manifest_mu;
+	/* Guarded by manifest_mu. */
+	struct manifest *manifest;
+	struct manifest_state state;
+	uint64_t next_number;
+	struct wal_writer *spare; /* the next log, named in the manifest */
+
+	struct sync_mutex tree_mu;
+	struct sync_cond changed; /* a flush ended */
+	/* Guarded by tree_mu. */
+	struct view *view;
+	struct generation *oldest_sealed, *newest_sealed;
+	struct lsm_snapshot *snapshots; /* ascending */
+	uint64_t flush_tries;    /* ended, well or not */
+	enum lsm_err flush_err;  /* of the last */
+
+	/* Each its own job's. */
+	uint32_t flush_retry_ms, compact_retry_ms;
+	uint64_t period_seq; /* visible_seq at the last period */
+	uint64_t period_due_ns;
+	struct worker_job flush_job, compact_job, sync_job, spare_job, gc_job;
+
+	/* Guarded by runtime->mu. */
+	struct lsm *older, *newer;
+	unsigned pins;
+};
+
+struct lsm_snapshot {
+	uint64_t seq;
+	struct lsm_snapshot *next;
+};
+
+/* ---- open.c ----------------------------------------------------------------- */
+
+/* Stop writing for ever: the first call decides why, and logs `what`. */
+void store_fail(struct lsm *store, enum lsm_err err, const char *what);
+
+/* Why nothing may be written: READ_ONLY, POISONED, CLOSED; or LSM_OK. */
+enum lsm_err store_writable(struct lsm *store);
+
+/* Bytes of a filesystem of `total_bytes` that growing writes may not use, so
+   that flushes, compactions and deletions can. */
+uint64_t store_reserve_bytes(const struct lsm *store, uint64_t total_bytes);
+
+/* The owner of table metas: a dropped one is one user less of its file. */
+struct table_owner store_table_owner(struct lsm *store);
+void store_adopt_table(void *ctx, struct file_id id);
+
+/* Split `path` into its parent folder, opened, and its last component (borrowed
+   from path). Errors: INVALID, NOT_FOUND; logged. */
+LSM_MUST_CHECK enum lsm_err store_open_parent(const struct env *env,
+                                              const char *path,
+                                              struct env_dir **parent_out,
+                                              const char **name_out);
+
+/* ---- create.c ---------------------------------------------------------------- */
+
+/*
+ * Lay out a store in the folder `dir`, which is empty: its lock, an empty pool,
+ * handed to `fill` (NULL allowed) to be filled and then synced, the one branch
+ * that `state` describes, and last the superblock, which makes it a store.
+ */
+LSM_MUST_CHECK enum lsm_err store_lay_out(
+	struct env_dir *dir, const struct superblock *sb,
+	struct manifest_state *state,
+	enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx);
+
+void store_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);
+
+/* ---- recover.c ----------------------------------------------------------------- */
+
+/* Read every branch, replay the logs of main, and stand ready: state, view,
+   sequence. Writes nothing when read-only. */
+LSM_MUST_CHECK enum lsm_err store_recover(struct lsm *store);
+
+/* ---- view.c -------------------------------------------------------------------- */
+
+/* Empty, without a log, with one reference. `credit` NULL: not charged.
+   Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err generation_create(struct lsm *store,
+                                              struct credit_account *credit,
+                                              struct generation **gen_out);
+void generation_ref(struct generation *gen);
+void generation_unref(struct generation *gen); /* NULL is allowed */
+
+/* Room for `cap` sealed generations, otherwise empty. Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err view_alloc(size_t cap, struct view **view_out);
+void view_unref(struct view *view); /* NULL is allowed */
+
+/* The present view, and (NULL allowed) the sequence to read it at. */
+struct view *view_get(struct lsm *store, uint64_t *seq_out);
+
+/*
+ * Replace the view by one of `active` (NULL: as before), the queue of sealed
+ * generations and `version` (NULL: as before), using the memory of `fresh`, which
+ * has room. Returns the old one, to be unreffed without the lock.
+ * Needs tree_mu.
+ */
+struct view *view_replace(struct lsm *store, struct view *fresh,
+                          struct generation *active, struct version *version);
+
+/* ---- write.c: the commit queue ---------------------------------------------- */
+
+/* Wait for the lead, without a batch; then give it up. */
+void store_lead(struct lsm *store, struct commit *place);
+void store_unlead(struct lsm *store, struct commit *place);
+
+/* ---- log.c ----------------------------------------------------------------------- */
+
+/* Give the active generation its log. Needs the lead. Errors: NOSPACE, those of
+   env and manifest. */
+LSM_MUST_CHECK enum lsm_err store_take_log(struct lsm *store);
+
+/* Close the active generation for writing and queue its flush; nothing when it
+   is empty. Needs the lead. Errors: NOMEM, POISONED. */
+LSM_MUST_CHECK enum lsm_err store_seal(struct lsm *store);
+
+/* The same, taking the lead. */
+LSM_MUST_CHECK enum lsm_err store_lead_and_seal(struct lsm *store);
+
+void store_sync_run(struct worker_job *job);
+void store_spare_run(struct worker_job *job);
+
+/* Note that everything up to `seq` is durable. */
+void store_note_synced(struct lsm *store, uint64_t seq);
+
+/* ---- install.c ------------------------------------------------------------------ */
+
+/* A number for a new file, durably reserved. Needs manifest_mu. */
+LSM_MUST_CHECK enum lsm_err store_new_number(struct lsm *store,
+                                             uint64_t *number_out);
+
+/* job_context's new_file: number, and one user in the pool. Takes manifest_mu. */
+LSM_MUST_CHECK enum lsm_err store_new_table(void *ctx, struct file_id *id_out);
+
+/* Apply an edit that changes no table, durably. Needs manifest_mu. */
+LSM_MUST_CHECK enum lsm_err store_log_edit(struct lsm *store,
+                                           const struct edit *edit);
+
+/*
+ * Apply an edit durably and show its tables to readers; `flushed` (NULL allowed)
+ * leaves the queue of sealed generations. Takes manifest_mu and tree_mu.
+ * On error nothing changed, or the store has failed.
+ */
+LSM_MUST_CHECK enum lsm_err store_install(struct lsm *store,
+                                          const struct edit *edit,
+                                          struct generation *flushed);
+
+/* ---- flush.c -------------------------------------------------------------------- */
+
+void store_flush_run(struct worker_job *job);
+
+/* Write the oldest sealed generation out, in the caller's thread; *more_out says
+   whether there was one. For the flush worker, and for close. */
+LSM_MUST_CHECK enum lsm_err store_flush_oldest(struct lsm *store,
+                                               bool *more_out);
+
+/* What jobs need; `snapshots` gets the sequence numbers held now, and is released
+   by the caller. Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err store_job_context(struct lsm *store,
+                                              struct buf *snapshots,
+                                              struct job_context *context);
+
+/* ---- compaction.c --------------------------------------------------------------- */
+
+void store_compact_run(struct worker_job *job);
+
+/* ---- gc.c ------------------------------------------------------------------------- */
+
+void store_gc_run(struct worker_job *job);
+void store_gc_wake(void *ctx); /* ctx: the store */
+
+#endif
