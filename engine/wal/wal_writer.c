@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wal_writer.c: one appending thread beside any number of syncing ones.
+ *
+ * They share three atomics. `size` is stored after the write returned, so that
+ * a sync that reads it covers bytes that the file has. `synced` is stored after
+ * the sync returned, and stands in every record framed later. `failed` keeps
+ * the first error.
+ *
+ * Syncs run one at a time, under `sync_mutex`: the system reports a failed
+ * write-back once for an open file, so of two overlapping syncs one would be
+ * told of success while bytes below its offset are lost. A waiter often finds
+ * that the sync before its own has covered it.
+ */
+#include "wal/wal_writer.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/sync.h"
+
+enum {
+	STEP_MAX_BYTES = 16 << 20,
+	WRITE_BEHIND_BYTES = 1 << 20,
+	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
+};
+
+struct wal_writer {
+	/* Constant after create. */
+	struct env_file *file;
+	struct file_id id;
+	uint64_t step_bytes;
+
+	/* The appending thread's. */
+	struct buf frame;
+	uint64_t reserved_upto;
+	uint64_t behind_upto; /* write-back was asked for up to here */
+	bool preallocates;
+	bool sealed;
+
+	struct sync_mutex sync_mutex;
+
+	/* Release when stored, acquire when loaded: see the head. */
+	_Atomic uint64_t size;
+	_Atomic uint64_t synced; /* stored under sync_mutex */
+	_Atomic int failed;      /* enum lsm_err */
+};
+
+static enum lsm_err sticky_error(const struct wal_writer *writer)
+{
+	return (enum lsm_err)atomic_load_explicit(&writer->failed,
+	                                          memory_order_acquire);
+}
+
+/* Keep `err` unless there is an earlier one; returns the one that is kept. */
+static enum lsm_err fail(struct wal_writer *writer, enum lsm_err err)
+{
+	int before = LSM_OK;
+
+	assert(err != LSM_OK);
+	if (atomic_compare_exchange_strong(&writer->failed, &before, (int)err))
+		return err;
+	return (enum lsm_err)before;
+}
+
+static uint64_t round_up(uint64_t bytes, uint64_t step)
+{
+	return (bytes + step - 1) / step * step;
+}
+
+static enum lsm_err preallocate_upto(struct wal_writer *writer, uint64_t upto)
+{
+	enum lsm_err err;
+
+	err = env_preallocate(writer->file, writer->reserved_upto,
+	                      upto - writer->reserved_upto);
+	if (err == LSM_OK)
+		writer->reserved_upto = upto;
+	return err;
+}
+
+/*
+ * Grow by the log's own size, so that a busy log asks seldom and an idle one
+ * stays small; on a disk too full for that, by no more than what is needed.
+ */
+static enum lsm_err reserve_upto(struct wal_writer *writer, uint64_t needed)
+{
+	const uint64_t step = writer->step_bytes;
+	uint64_t grown = writer->reserved_upto;
+	uint64_t least;
+	enum lsm_err err;
+
+	if (!writer->preallocates || needed <= writer->reserved_upto)
+		return LSM_OK;
+	least = round_up(needed, step);
+	grown += grown < STEP_MAX_BYTES ? grown : STEP_MAX_BYTES;
+	grown = round_up(grown, step);
+	if (grown < least)
+		grown = least;
+
+	err = preallocate_upto(writer, grown);
+	if (err == LSM_ERR_NOSPACE && grown > least)
+		err = preallocate_upto(writer, least);
+	if (err == LSM_ERR_NOT_SUPPORTED) {
+		writer->preallocates = false;
+		err = LSM_OK;
+	}
+	return err;
+}
+
+static enum lsm_err write_header(struct wal_writer *writer,
+                                 const struct file_header *header)
+{
+	uint8_t bytes[FILE_HEADER_BYTES];
+	enum lsm_err err;
+
+	err = reserve_upto(writer, FILE_HEADER_BYTES + WAL_RECORD_HEADER_BYTES);
+	if (err != LSM_OK)
+		return err;
+	file_header_encode(header, bytes);
+	err = env_write(writer->file, 0, bytes, sizeof(bytes));
+	if (err != LSM_OK)
+		return err;
+	err = env_sync(writer->file);
+	if (err != LSM_OK)
+		return err;
+	atomic_store_explicit(&writer->size, FILE_HEADER_BYTES,
+	                      memory_order_release);
+	atomic_store_explicit(&writer->synced, FILE_HEADER_BYTES,
+	                      memory_order_release);
+	return LSM_OK;
+}
+
+enum lsm_err wal_writer_create(struct env_dir *pool,
+                               const struct file_header *header,
+                               uint32_t step_bytes,
+                               struct wal_writer **writer_out)
+{
+	char name[FILE_NAME_MAX_BYTES];
+	struct wal_writer *writer;
+	enum lsm_err err;
+
+	assert(header->kind != FILE_KIND_TABLE);
+	*writer_out = NULL;
+
+	writer = calloc(1, sizeof(*writer));
+	if (writer == NULL)
+		return LSM_ERR_NOMEM;
+	writer->id = header->id;
+	writer->step_bytes = step_bytes;
+	writer->preallocates = step_bytes > 0;
+	buf_init(&writer->frame);
+	sync_mutex_init(&writer->sync_mutex, SYNC_RANK_WAL);
+
+	file_name_format(header->kind, header->id, name);
+	err = env_open(pool, name, ENV_CREATE, &writer->file);
+	if (err != LSM_OK)
+		goto out;
+	err = write_header(writer, header);
+	if (err != LSM_OK) {
+		/* A second failure is logged by the env; the first counts. */
+		enum lsm_err unlinked = env_unlink(pool, name);
+
+		(void)unlinked;
+		goto out;
+	}
+	*writer_out = writer;
+	writer = NULL; /* now the caller's */
+out:
+	wal_writer_destroy(writer);
+	return err;
+}
+
+void wal_writer_destroy(struct wal_writer *writer)
+{
+	if (writer == NULL)
+		return;
+	env_close(writer->file);
+	buf_release(&writer->frame);
+	sync_mutex_destroy(&writer->sync_mutex);
+	free(writer);
+}
+
+enum lsm_err wal_writer_reserve(struct wal_writer *writer, uint64_t bytes)
+{
+	enum lsm_err err = sticky_error(writer);
+
+	if (err != LSM_OK)
+		return err;
+	/* The end record has its place too, so that sealing needs no room. */
+	return reserve_upto(writer, wal_writer_size(writer) + bytes +
+	                                WAL_RECORD_HEADER_BYTES);
+}
+
+/* Write what is framed to the end of the log. */
+static enum lsm_err write_frame(struct wal_writer *writer)
+{
+	uint64_t size = wal_writer_size(writer);
+	enum lsm_err err;
+
+	err = env_write(writer->file, size, writer->frame.data,
+	                writer->frame.len);
+	if (err != LSM_OK)
+		return fail(writer, err);
+	size += writer->frame.len;
+	atomic_store_explicit(&writer->size, size, memory_order_release);
+
+	if (size - writer->behind_upto >= WRITE_BEHIND_BYTES) {
+		env_write_behind(writer->file, writer->behind_upto,
+		                 size - writer->behind_upto);
+		writer->behind_upto = size;
+	}
+	return LSM_OK;
+}
+
+static enum lsm_err frame_record(struct wal_writer *writer,
+                                 enum wal_record_type type,
+                                 struct slice payload)
+{
+	struct wal_record record = {
+	    .type = type,
+	    .synced_upto = wal_writer_synced(writer),
+	    .payload = payload,
+	};
+
+	return wal_record_encode(writer->id,
+	                         wal_writer_size(writer) + writer->frame.len,
+	                         &record, &writer->frame);
+}
+
+/* Room for the whole group at once, so that it is not copied as it grows. */
+static enum lsm_err reserve_frame(struct wal_writer *writer,
+                                  const struct slice *payloads, size_t count)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < count; i++)
+		total += wal_record_bytes(payloads[i].len);
+	return buf_reserve(&writer->frame, total);
+}
+
+enum lsm_err wal_writer_append(struct wal_writer *writer,
+                               const struct slice *payloads, size_t count)
+{
+	enum lsm_err err;
+
+	assert(!writer->sealed);
+	err = sticky_error(writer);
+	if (err != LSM_OK || count == 0)
+		return err;
+
+	buf_clear(&writer->frame);
+	err = reserve_frame(writer, payloads, count);
+	for (size_t i = 0; err == LSM_OK && i < count; i++)
+		err = frame_record(writer, WAL_RECORD_DATA, payloads[i]);
+	if (err == LSM_OK)
+		err = write_frame(writer);
+	if (writer->frame.cap > FRAME_KEEP_BYTES)
+		buf_release(&writer->frame);
+	return err;
+}
+
+enum lsm_err wal_writer_sync(struct wal_writer *writer)
+{
+	const uint64_t wanted = wal_writer_size(writer);
+	enum lsm_err err;
+	uint64_t size;
+
+	sync_lock(&writer->sync_mutex);
+	err = sticky_error(writer);
+	if (err != LSM_OK || wal_writer_synced(writer) >= wanted)
+		goto out;
+
+	size = wal_writer_size(writer);
+	err = env_sync(writer->file);
+	if (err != LSM_OK) {
+		err = fail(writer, err);
+		goto out;
+	}
+	atomic_store_explicit(&writer->synced, size, memory_order_release);
+out:
+	sync_unlock(&writer->sync_mutex);
+	return err;
+}
+
+enum lsm_err wal_writer_seal(struct wal_writer *writer)
+{
+	enum lsm_err err;
+
+	assert(!writer->sealed);
+	err = sticky_error(writer);
+	if (err != LSM_OK)
+		return err;
+
+	buf_clear(&writer->frame);
+	err = frame_record(writer, WAL_RECORD_END, slice_make(NULL, 0));
+	if (err != LSM_OK)
+		return err;
+	err = write_frame(writer);
+	if (err != LSM_OK)
+		return err;
+	/* From here the log is at its end, whatever its mode says. */
+	writer->sealed = true;
+	buf_release(&writer->frame);
+	err = env_seal(writer->file);
+	return err == LSM_OK ? LSM_OK : fail(writer, err);
+}
+
+struct file_id wal_writer_id(const struct wal_writer *writer)
+{
+	return writer->id;
+}
+
+uint64_t wal_writer_size(const struct wal_writer *writer)
+{
+	return atomic_load_explicit(&writer->size, memory_order_acquire);
+}
+
+uint64_t wal_writer_synced(const struct wal_writer *writer)
+{
+	return atomic_load_explicit(&writer->synced, memory_order_acquire);
+}
