@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block.h: read one block of sorted entries with shared key prefixes.
+ *
+ *   entry   = varint shared, varint unshared, varint value length,
+ *             unshared key bytes, value bytes
+ *   block   = entries, u32 restart offsets, u32 number of restarts
+ *
+ * An entry at a restart offset has shared = 0. Every length is checked
+ * before use; bad bytes end the walk with CORRUPT (logged by the table).
+ */
+#ifndef LSM_SST_BLOCK_H
+#define LSM_SST_BLOCK_H
+
+#include "base/iter.h"
+#include "base/key.h"
+
+/*
+ * Walk the raw bytes of a block, which the caller keeps alive as long as the
+ * iterator. Embed it, or keep it on the stack: init and release.
+ */
+struct block_iter {
+	struct slice entries; /* without the restart array */
+	const uint8_t *restarts;
+	uint32_t restart_count;
+	size_t next_offset; /* of the entry after the current one */
+	struct buf key;
+	struct slice value;
+	enum lsm_err err;
+	bool valid;
+};
+
+/* Errors of a bad restart array show in status after the first seek. */
+void block_iter_init(struct block_iter *it, struct slice raw);
+void block_iter_release(struct block_iter *it);
+/* Walk another block instead, with the memory of this one. */
+void block_iter_set(struct block_iter *it, struct slice raw);
+void block_iter_seek_first(struct block_iter *it);
+void block_iter_seek(struct block_iter *it, struct slice target);
+void block_iter_next(struct block_iter *it);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * format.h: the fixed parts of a table file: block handle, block trailer, footer.
+ *
+ *   table  = file header (64), data blocks, filter block, index blocks, properties,
+ *            footer (SST_FOOTER_BYTES, at the very end)
+ *   block  = bytes as stored by the codec, trailer
+ *
+ * docs/format.md is the authority.
+ */
+#ifndef LSM_SST_FORMAT_H
+#define LSM_SST_FORMAT_H
+
+#include "io/env.h"
+#include "io/file_header.h"
+
+/* On disk. Frozen. The type is part of a block's checksum. */
+enum sst_block_type {
+	SST_BLOCK_DATA = 1,
+	SST_BLOCK_INDEX = 2,     /* its values are handles of data blocks */
+	SST_BLOCK_TOP_INDEX = 3, /* its values are handles of index blocks */
+	SST_BLOCK_FILTER = 4,
+	SST_BLOCK_PROPERTIES = 5,
+};
+
+enum {
+	SST_TRAILER_BYTES = 1 + 4 + 8, /* codec, raw length, checksum */
+	SST_FOOTER_BYTES = 64,
+	SST_BLOCK_MAX_BYTES = 16 << 20, /* raw */
+	SST_HANDLE_MAX_BYTES = 20,
+	SST_RESTART_INTERVAL = 16,
+};
+
+/* Where a block stands: offset of its first byte, length without trailer. */
+struct sst_handle {
+	uint64_t offset;
+	uint64_t bytes;
+};
+
+struct sst_footer {
+	struct sst_handle index; /* the top one */
+	struct sst_handle filter;
+	struct sst_handle properties;
+	uint8_t index_levels;    /* 1 or 2 */
+};
+
+size_t sst_handle_encode(struct sst_handle handle, uint8_t *out);
+bool sst_handle_decode(struct slice bytes, struct sst_handle *handle_out);
+
+void sst_footer_encode(const struct sst_footer *footer, struct file_id id,
+                       uint64_t offset, uint8_t out[SST_FOOTER_BYTES]);
+/* Errors: CORRUPT. Not logged. */
+LSM_MUST_CHECK enum lsm_err sst_footer_decode(struct slice bytes,
+                                              struct file_id id,
+                                              uint64_t offset,
+                                              struct sst_footer *footer_out);
+
+/*
+ * Compress `raw` and append block and trailer to *out, as they will stand at
+ * `offset` of file `id`. Errors: NOMEM, TOO_BIG.
+ */
+LSM_MUST_CHECK enum lsm_err sst_block_encode(struct file_id id, uint64_t offset,
+                                             enum sst_block_type type,
+                                             struct slice raw, struct buf *out,
+                                             struct sst_handle *handle_out);
+
+/*
+ * Read, check and decompress one block into *raw. `name` is for the log line,
+ * which names file and offset. Errors: CORRUPT, IO, NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err sst_block_read(struct env_file *file,
+                                           const char *name, struct file_id id,
+                                           uint64_t file_bytes,
+                                           enum sst_block_type type,
+                                           struct sst_handle handle,
+                                           struct buf *raw);
+
+#endif

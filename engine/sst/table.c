@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c: a table is a tree of two or three levels of blocks: index blocks,
+ * whose keys are the last keys of what they point to, above data blocks. The
+ * iterator holds one block a level, and descends, steps and climbs on any
+ * number of levels alike. A get is a seek on an iterator that lives on the
+ * stack.
+ */
+#include "sst/table.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/checksum.h"
+#include "base/log.h"
+#include "sst/block.h"
+#include "sst/bloom.h"
+#include "sst/table_private.h"
+
+enum {
+	LEVELS_MAX = 3, /* top index, index, data */
+	MALLOC_OVERHEAD_BYTES = 16,
+};
+
+/* ---- open ------------------------------------------------------------- */
+
+static enum lsm_err read_header(struct table *table)
+{
+	uint8_t bytes[FILE_HEADER_BYTES];
+	struct file_header header;
+	enum lsm_err err;
+	size_t got;
+
+	err = env_read(table->file, 0, bytes, sizeof(bytes), &got);
+	if (err != LSM_OK)
+		return err;
+	return file_header_decode(slice_make(bytes, got), table->name,
+	                          FILE_KIND_TABLE, &table->family, table->id,
+	                          &header);
+}
+
+static enum lsm_err read_footer(struct table *table,
+                                struct sst_footer *footer_out)
+{
+	const uint64_t offset = table->file_bytes - SST_FOOTER_BYTES;
+	uint8_t bytes[SST_FOOTER_BYTES];
+	enum lsm_err err;
+	size_t got;
+
+	err = env_read(table->file, offset, bytes, sizeof(bytes), &got);
+	if (err != LSM_OK)
+		return err;
+	err = sst_footer_decode(slice_make(bytes, got), table->id, offset,
+	                        footer_out);
+	if (err != LSM_OK)
+		log_error("%s: bad footer at offset %" PRIu64, table->name,
+		          offset);
+	return err;
+}
+
+enum lsm_err table_read_ends(struct table *table, struct sst_footer *footer_out)
+{
+	uint64_t bytes;
+	enum lsm_err err;
+
+	err = env_size(table->file, &bytes);
+	if (err != LSM_OK)
+		return err;
+	err = read_header(table);
+	if (err != LSM_OK)
+		return err;
+	if (bytes != table->file_bytes ||
+	    bytes < FILE_HEADER_BYTES + SST_FOOTER_BYTES) {
+		log_error("%s: the table has %" PRIu64 " bytes where %" PRIu64
+		          " were expected",
+		          table->name, bytes, table->file_bytes);
+		return LSM_ERR_CORRUPT;
+	}
+	return read_footer(table, footer_out);
+}
+
+enum lsm_err table_open(struct env_dir *pool, struct file_id id,
+                        const struct uuid *family, uint64_t file_bytes,
+                        struct cache *blocks, struct table **table_out)
+{
+	struct table *table;
+	enum lsm_err err;
+
+	*table_out = NULL;
+	table = calloc(1, sizeof(*table));
+	if (table == NULL)
+		return LSM_ERR_NOMEM;
+	table->id = id;
+	table->family = *family;
+	table->file_bytes = file_bytes;
+	table->blocks = blocks;
+	file_name_format(FILE_KIND_TABLE, id, table->name);
+
+	err = env_open(pool, table->name, ENV_READ, &table->file);
+	if (err == LSM_ERR_NOT_FOUND)
+		log_error("%s: the table is missing", table->name);
+	if (err != LSM_OK)
+		goto out;
+	err = table_read_ends(table, &table->footer);
+	if (err != LSM_OK)
+		goto out;
+
+	*table_out = table;
+	table = NULL; /* now the caller's */
+out:
+	table_close(table);
+	return err;
+}
+
+void table_close(struct table *table)
+{
+	if (table == NULL)
+		return;
+	env_close(table->file);
+	free(table);
+}
+
+/* ---- blocks, through the cache ------------------------------------------ */
+
+/* What the cache holds. */
+struct cached_block {
+	enum sst_block_type type;
+	size_t len;
+	uint8_t bytes[];
+};
+
+/* A block in use: of the cache, or our own. Zeroed: none. */
+struct block_ref {
+	struct cached_block *block;
+	struct cache_handle *handle; /* NULL: the block is our own */
+	uint64_t offset;
+};
+
+static struct slice ref_raw(const struct block_ref *ref)
+{
+	return slice_make(ref->block->bytes, ref->block->len);
+}
+
+static void ref_release(struct table *table, struct block_ref *ref)
+{
+	if (ref->handle != NULL)
+		cache_release(table->blocks, ref->handle);
+	else
+		free(ref->block);
+	memset(ref, 0, sizeof(*ref));
+}
+
+static enum lsm_err read_block(struct table *table, enum sst_block_type type,
+                               struct sst_handle handle,
+                               struct cached_block **block_out)
+{
+	struct cached_block *block;
+	struct buf raw = BUF_INIT;
+	enum lsm_err err;
+
+	*block_out = NULL;
+	err = sst_block_read(table->file, table->name, table->id,
+	                     table->file_bytes, type, handle, &raw);
+	if (err != LSM_OK)
+		goto out;
+	block = malloc(sizeof(*block) + raw.len);
+	if (block == NULL) {
+		err = LSM_ERR_NOMEM;
+		goto out;
+	}
+	block->type = type;
+	block->len = raw.len;
+	memcpy(block->bytes, raw.data, raw.len);
+	*block_out = block;
+out:
+	buf_release(&raw);
+	return err;
+}
+
+static struct cache_key block_key(const struct table *table, uint64_t offset)
+{
+	struct cache_key key = {
+	    .word = {table->id.creator, table->id.number, offset},
+	};
+
+	return key;
+}
+
+/* Bring a block that the cache does not have; put it there when `fill`. */
+static enum lsm_err ref_miss(struct table *table, enum sst_block_type type,
+                             struct sst_handle handle, bool fill,
+                             struct block_ref *ref)
+{
+	struct cache_key key = block_key(table, handle.offset);
+	struct cached_block *block;
+	enum lsm_err err;
+
+	err = read_block(table, type, handle, &block);
+	if (err != LSM_OK)
+		return err;
+	if (fill) {
+		err = cache_insert(table->blocks, &key, block,
+		                   sizeof(*block) + block->len +
+		                       MALLOC_OVERHEAD_BYTES,
+		                   free, &ref->handle);
+		if (err != LSM_OK) {
+			free(block);
+			return err;
+		}
+	}
+	ref->block = block;
+	ref->offset = handle.offset;
+	return LSM_OK;
+}
+
+static enum lsm_err ref_get(struct table *table, enum sst_block_type type,
+                            struct sst_handle handle, bool fill,
+                            struct block_ref *ref)
+{
+	struct cache_key key = block_key(table, handle.offset);
+
+	memset(ref, 0, sizeof(*ref));
+	ref->handle = cache_lookup(table->blocks, &key);
+	if (ref->handle == NULL)
+		return ref_miss(table, type, handle, fill, ref);
+
+	ref->block = cache_value(ref->handle);
+	ref->offset = handle.offset;
+	if (ref->block->type != type) {
+		log_error("%s: the block at offset %" PRIu64
+		          " is of type %d, not %d",
+		          table->name, handle.offset, (int)ref->block->type,
+		          (int)type);
+		ref_release(table, ref);
+		return LSM_ERR_CORRUPT;
+	}
+	return LSM_OK;
+}
+
+/* ---- iterator ----------------------------------------------------------- */
+
+struct table_level {
+	struct block_ref ref;
+	struct block_iter it;
+};
+
+/*
+ * Level 0 is what the footer names, the last level is data. The iterator is
+ * valid when the last level's is; all those above stand on the entries that
+ * led there.
+ */
+struct table_iter {
+	struct iter base;
+	struct table *table;
+	unsigned levels;
+	bool fill_cache;
+	enum lsm_err err;
+	struct table_level level[LEVELS_MAX];
+};
+
+static struct block_iter *data_iter(struct table_iter *ti)
+{
+	return &ti->level[ti->levels - 1].it;
+}
+
+static enum sst_block_type level_type(const struct table_iter *ti,
+                                      unsigned level)
+{
+	if (level == ti->levels - 1)
+		return SST_BLOCK_DATA;
+	return level == ti->levels - 2 ? SST_BLOCK_INDEX : SST_BLOCK_TOP_INDEX;
+}
+
+static void ti_init(struct table_iter *ti, struct table *table, bool fill_cache)
+{
+	memset(ti, 0, sizeof(*ti));
+	ti->table = table;
+	ti->levels = table->footer.index_levels + 1u;
+	ti->fill_cache = fill_cache;
+	for (unsigned i = 0; i < ti->levels; i++)
+		block_iter_init(&ti->level[i].it, slice_make(NULL, 0));
+}
+
+static void ti_release(struct table_iter *ti)
+{
+	for (unsigned i = 0; i < ti->levels; i++) {
+		block_iter_release(&ti->level[i].it);
+		ref_release(ti->table, &ti->level[i].ref);
+	}
+}
+
+/* Invalidate with `err`; at the end of the table it is LSM_OK. */
+static void ti_end(struct table_iter *ti, enum lsm_err err)
+{
+	ti->err = err;
+	data_iter(ti)->valid = false;
+}
+
+static void ti_end_corrupt(struct table_iter *ti, unsigned level)
+{
+	log_error("%s: bad entry in the block at offset %" PRIu64,
+	          ti->table->name, ti->level[level].ref.offset);
+	ti_end(ti, LSM_ERR_CORRUPT);
+}
+
+/* End where the block iterator of `level` failed; false when it did not. */
+static bool ti_failed(struct table_iter *ti, unsigned level)
+{
+	enum lsm_err err = ti->level[level].it.err;
+
+	if (err == LSM_ERR_CORRUPT)
+		ti_end_corrupt(ti, level);
+	else if (err != LSM_OK)
+		ti_end(ti, err);
+	return err != LSM_OK;
+}
+
+/* Bring the block that the level above points to. False: ended with an error.
+ */
+static bool ti_load(struct table_iter *ti, unsigned level)
+{
+	struct sst_handle handle = ti->table->footer.index;
+	struct table_level *at = &ti->level[level];
+	enum lsm_err err;
+
+	if (level > 0 &&
+	    !sst_handle_decode(ti->level[level - 1].it.value, &handle)) {
+		ti_end_corrupt(ti, level - 1);
+		return false;
+	}
+	if (at->ref.block != NULL && at->ref.offset == handle.offset)
+		return true;
+
+	ref_release(ti->table, &at->ref);
+	err = ref_get(ti->table, level_type(ti, level), handle, ti->fill_cache,
+	              &at->ref);
+	if (err != LSM_OK) {
+		ti_end(ti, err);
+		return false;
+	}
+	block_iter_set(&at->it, ref_raw(&at->ref));
+	return true;
+}
+
+/* Go down from `level`, which has just been loaded on, to the first entries
+   or, with a target, to the first ones that are not before it. */
+static void ti_descend(struct table_iter *ti, unsigned level,
+                       const struct slice *target)
+{
+	for (; level < ti->levels; level++) {
+		struct block_iter *it = &ti->level[level].it;
+
+		if (!ti_load(ti, level))
+			return;
+		if (target == NULL)
+			block_iter_seek_first(it);
+		else
+			block_iter_seek(it, *target);
+		if (ti_failed(ti, level))
+			return;
+		if (!it->valid && level == 0 && target != NULL) {
+			ti_end(ti, LSM_OK); /* all keys are before it */
+			return;
+		}
+		if (!it->valid) {
+			/* Blocks are not empty, and the level above promised
+			   a key that is not before the target. */
+			ti_end_corrupt(ti, level);
+			return;
+		}
+	}
+}
+
+static void ti_restart(struct table_iter *ti, const struct slice *target)
+{
+	ti->err = LSM_OK;
+	data_iter(ti)->valid = false;
+	ti_descend(ti, 0, target);
+}
+
+static void ti_next(struct table_iter *ti)
+{
+	unsigned level = ti->levels - 1;
+
+	/* Climb to the lowest level that has another entry. */
+	for (;; level--) {
+		block_iter_next(&ti->level[level].it);
+		if (ti_failed(ti, level))
+			return;
+		if (ti->level[level].it.valid)
+			break;
+		if (level == 0) {
+			ti_end(ti, LSM_OK);
+			return;
+		}
+	}
+	ti_descend(ti, level + 1, NULL);
+}
+
+static struct table_iter *from_iter(struct iter *it)
+{
+	return (struct table_iter *)it;
+}
+
+static const struct table_iter *from_const_iter(const struct iter *it)
+{
+	return (const struct table_iter *)it;
+}
+
+static void iter_op_seek_first(struct iter *it)
+{
+	ti_restart(from_iter(it), NULL);
+}
+
+static void iter_op_seek(struct iter *it, struct slice target)
+{
+	ti_restart(from_iter(it), &target);
+}
+
+static void iter_op_next(struct iter *it)
+{
+	ti_next(from_iter(it));
+}
+
+static bool iter_op_valid(const struct iter *it)
+{
+	const struct table_iter *ti = from_const_iter(it);
+
+	return ti->level[ti->levels - 1].it.valid;
+}
+
+static struct slice iter_op_key(const struct iter *it)
+{
+	const struct table_iter *ti = from_const_iter(it);
+
+	return buf_slice(&ti->level[ti->levels - 1].it.key);
+}
+
+static struct slice iter_op_value(const struct iter *it)
+{
+	const struct table_iter *ti = from_const_iter(it);
+
+	return ti->level[ti->levels - 1].it.value;
+}
+
+static enum lsm_err iter_op_status(const struct iter *it)
+{
+	return from_const_iter(it)->err;
+}
+
+static void iter_op_destroy(struct iter *it)
+{
+	ti_release(from_iter(it));
+	free(it);
+}
+
+static const struct iter_ops table_iter_ops = {
+    .seek_first = iter_op_seek_first,
+    .seek = iter_op_seek,
+    .next = iter_op_next,
+    .valid = iter_op_valid,
+    .key = iter_op_key,
+    .value = iter_op_value,
+    .status = iter_op_status,
+    .destroy = iter_op_destroy,
+};
+
+enum lsm_err table_iter(struct table *table, bool fill_cache,
+                        struct iter **iter_out)
+{
+	struct table_iter *ti = malloc(sizeof(*ti));
+
+	*iter_out = NULL;
+	if (ti == NULL)
+		return LSM_ERR_NOMEM;
+	ti_init(ti, table, fill_cache);
+	ti->base.ops = &table_iter_ops;
+	*iter_out = &ti->base;
+	return LSM_OK;
+}
+
+/* ---- get ------------------------------------------------------------------
+ */
+
+static enum lsm_err filter_allows(struct table *table, struct slice user,
+                                  bool *allows_out)
+{
+	struct block_ref ref;
+	enum lsm_err err;
+
+	err =
+	    ref_get(table, SST_BLOCK_FILTER, table->footer.filter, true, &ref);
+	if (err != LSM_OK)
+		return err;
+	*allows_out = bloom_may_contain(ref_raw(&ref), checksum_hash(user));
+	ref_release(table, &ref);
+	return LSM_OK;
+}
+
+/* The walk of table_get(), from the entry that `target` leads to. */
+static enum lsm_err visit_versions(struct table *table, struct slice target,
+                                   key_visit_fn visit, void *ctx,
+                                   bool *stopped_out)
+{
+	struct table_iter ti;
+	struct block_iter *data;
+	enum lsm_err err;
+
+	ti_init(&ti, table, true);
+	data = data_iter(&ti);
+	for (ti_restart(&ti, &target); data->valid; ti_next(&ti)) {
+		struct slice key = buf_slice(&data->key);
+
+		if (!slice_equal(key_user(key), key_user(target)))
+			break;
+		if (!visit(ctx, key_seq(key), key_kind(key), data->value)) {
+			*stopped_out = true;
+			break;
+		}
+	}
+	err = ti.err;
+	ti_release(&ti);
+	return err;
+}
+
+enum lsm_err table_get(struct table *table, struct slice user, uint64_t seq,
+                       key_visit_fn visit, void *ctx, bool *stopped_out)
+{
+	uint8_t target[LSM_KEY_MAX_BYTES + KEY_TRAILER_BYTES];
+	enum lsm_err err;
+	bool allows;
+
+	*stopped_out = false;
+	if (user.len > LSM_KEY_MAX_BYTES)
+		return LSM_OK; /* no table has such a key */
+	err = filter_allows(table, user, &allows);
+	if (err != LSM_OK || !allows)
+		return err;
+
+	if (user.len > 0)
+		memcpy(target, user.data, user.len);
+	put_u64(target + user.len, key_trailer(seq, KEY_SEEK));
+	return visit_versions(table,
+	                      slice_make(target, user.len + KEY_TRAILER_BYTES),
+	                      visit, ctx, stopped_out);
+}
+
+/* ---- properties ------------------------------------------------------------
+ */
+
+enum lsm_err table_read_info(struct table *table, struct table_info *info)
+{
+	struct buf raw = BUF_INIT;
+	enum lsm_err err;
+
+	table_info_init(info);
+	err = sst_block_read(table->file, table->name, table->id,
+	                     table->file_bytes, SST_BLOCK_PROPERTIES,
+	                     table->footer.properties, &raw);
+	if (err != LSM_OK)
+		goto out;
+	err = table_info_decode(buf_slice(&raw), info);
+	if (err == LSM_ERR_CORRUPT)
+		log_error("%s: the properties make no sense", table->name);
+	info->file_bytes = table->file_bytes;
+out:
+	if (err != LSM_OK) {
+		table_info_release(info);
+		table_info_init(info);
+	}
+	buf_release(&raw);
+	return err;
+}

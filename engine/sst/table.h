@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.h: open, get, iterate and verify one table file.
+ *
+ * A table object holds the open file and the footer; filter, index and data
+ * blocks come through the block cache and are charged there, so that memory does
+ * not grow with the number of tables.
+ *
+ * Threads: any number of readers. Bad bytes give CORRUPT and one log line with
+ * file and offset, never wrong bytes.
+ */
+#ifndef LSM_SST_TABLE_H
+#define LSM_SST_TABLE_H
+
+#include "base/cache.h"
+#include "base/iter.h"
+#include "base/key.h"
+#include "sst/format.h"
+#include "sst/table_builder.h"
+
+struct table;
+
+/*
+ * Open the table `id` of `file_bytes` bytes (from the manifest) in the folder
+ * `pool`. `blocks` is borrowed. Errors: those of env, CORRUPT, NEWER. Logged.
+ */
+LSM_MUST_CHECK enum lsm_err table_open(struct env_dir *pool, struct file_id id,
+                                       const struct uuid *family,
+                                       uint64_t file_bytes,
+                                       struct cache *blocks,
+                                       struct table **table_out);
+void table_close(struct table *table); /* NULL is allowed */
+
+/*
+ * Visit the versions of `user` with sequence <= seq, newest first; *stopped_out
+ * says whether the visitor stopped the walk. Errors: CORRUPT, IO, NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err table_get(struct table *table, struct slice user,
+                                      uint64_t seq, key_visit_fn visit,
+                                      void *ctx, bool *stopped_out);
+
+/* An iterator; the table outlives it. `fill_cache` false: a compaction or a
+   verification, which does not displace what readers use. Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err table_iter(struct table *table, bool fill_cache,
+                                       struct iter **iter_out);
+
+/*
+ * Read every block, check every checksum, that keys ascend, that the filter knows
+ * every key, and that properties agree with the entries. Calls `report` for each
+ * fault and goes on where it can. Errors: NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err
+table_verify(struct table *table, void (*report)(void *ctx, const char *line),
+             void *ctx, uint64_t *faults_out);
+
+/* Decode the properties block into *info (initialised here). Errors: as get. */
+LSM_MUST_CHECK enum lsm_err table_read_info(struct table *table,
+                                            struct table_info *info);
+
+#endif

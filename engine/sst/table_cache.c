@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* table_cache.c: open tables are values of a cache, keyed by file id. */
+#include "sst/table_cache.h"
+
+enum {
+	/* An open table, its file and the entry of the cache, and beside them
+	   what the kernel holds for a descriptor: file, name and inode. */
+	OPEN_TABLE_BYTES = 2048,
+	CACHE_ENTRY_BYTES = 256, /* at most what the cache adds by itself */
+};
+
+uint64_t table_cache_charge(void)
+{
+	return OPEN_TABLE_BYTES;
+}
+
+static void close_value(void *value)
+{
+	table_close(value);
+}
+
+static struct cache_key table_key(struct file_id id)
+{
+	struct cache_key key = {.word = {id.creator, id.number, 0}};
+
+	return key;
+}
+
+enum lsm_err table_cache_get(const struct table_source *source,
+                             struct file_id id, uint64_t file_bytes,
+                             struct table_ref *ref_out)
+{
+	struct cache_key key = table_key(id);
+	struct table *table;
+	enum lsm_err err;
+
+	memset(ref_out, 0, sizeof(*ref_out));
+	ref_out->handle = cache_lookup(source->files, &key);
+	if (ref_out->handle != NULL) {
+		ref_out->table = cache_value(ref_out->handle);
+		return LSM_OK;
+	}
+
+	/* Two threads may both open it: the later one stays, the earlier one
+	   closes when it is released. */
+	err = table_open(source->pool, id, &source->family, file_bytes,
+	                 source->blocks, &table);
+	if (err != LSM_OK)
+		return err;
+	err = cache_insert(source->files, &key, table,
+	                   OPEN_TABLE_BYTES - CACHE_ENTRY_BYTES, close_value,
+	                   &ref_out->handle);
+	if (err != LSM_OK) {
+		table_close(table);
+		return err;
+	}
+	ref_out->table = table;
+	return LSM_OK;
+}
+
+void table_cache_release(const struct table_source *source,
+                         struct table_ref *ref)
+{
+	if (ref->handle != NULL)
+		cache_release(source->files, ref->handle);
+	memset(ref, 0, sizeof(*ref));
+}
+
+void table_cache_forget(const struct table_source *source, struct file_id id)
+{
+	struct cache_key key = table_key(id);
+
+	cache_erase(source->files, &key);
+}
