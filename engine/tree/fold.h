@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fold.h: what the versions of one user key amount to: merge operands folded
+ * onto a base by the function that the store's owner registered.
+ *
+ * A fold is fed versions newest first, through fold_visit(), until it is done:
+ * a PUT or a DELETE is a base, everything older is shadowed. It copies what it
+ * is given, so the sources may move on.
+ *
+ * Threads: one at a time.
+ */
+#ifndef LSM_TREE_FOLD_H
+#define LSM_TREE_FOLD_H
+
+#include "base/key.h"
+
+struct fold_fn {
+	lsm_fold_fn call; /* NULL: a MERGE entry is CORRUPT */
+	void *ctx;
+};
+
+enum fold_result {
+	FOLD_NOTHING, /* no version, or deleted */
+	FOLD_VALUE,   /* a value: PUT */
+	FOLD_OPERAND, /* operands whose base was not seen, made one: MERGE */
+};
+
+struct fold {
+	struct fold_fn fn;
+	struct slice user;   /* borrowed from the caller */
+	struct buf value;    /* the base, when it is a PUT */
+	struct buf operands; /* newest first, one after another */
+	struct buf ends;     /* their end offsets, u64 each */
+	size_t operand_count;
+	bool has_value; /* a PUT was seen */
+	bool done;      /* a base was seen */
+	enum lsm_err err;
+};
+
+void fold_init(struct fold *fold, struct fold_fn fn, struct slice user);
+void fold_release(struct fold *fold);
+/* Begin anew for another user key; keeps memory. */
+void fold_reset(struct fold *fold, struct slice user);
+
+/* A key_visit_fn whose ctx is the fold; false once the fold is done or failed.
+ */
+bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind,
+                struct slice value);
+
+/*
+ * Conclude. `bottom` says that nothing older exists anywhere, so that missing
+ * means absent. *value gets the bytes of a VALUE or an OPERAND.
+ * Errors: CORRUPT, NOMEM, those of the fold function.
+ */
+LSM_MUST_CHECK enum lsm_err fold_finish(struct fold *fold, bool bottom,
+                                        struct buf *value,
+                                        enum fold_result *result_out);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manifest.h: the durable sequence of edits that makes up a branch, and which
+ * one is current.
+ *
+ *   branches/<id>/CURRENT       one line: the name of the manifest in force
+ *   branches/<id>/MANIFEST-<n>  record 1: the branch (identity, the id of its
+ * base list), record 2 and on: edits, marks pool/<creator>-<n>.list     sealed:
+ * one edit that adds a whole list of tables
+ *
+ * The state is the base list with all edits applied in order. Forks name the
+ * same base list. Manifest and list are framed as logs (wal/record.h): a torn
+ * last edit was never acknowledged and is cut; lost durable ones are LOST. A
+ * manifest that was not written by this process is never appended to: whoever
+ * opens a branch for writing publishes a new one.
+ *
+ * Threads: one at a time; the store's manifest lock.
+ */
+#ifndef LSM_TREE_MANIFEST_H
+#define LSM_TREE_MANIFEST_H
+
+#include "tree/manifest_state.h"
+
+/* Where the files of a branch are. Borrowed by whoever is given it. */
+struct manifest_place {
+	struct env_dir *pool;
+	struct env_dir *dir; /* branches/<id> */
+	struct uuid family;
+};
+
+/*
+ * Write the tables of state->version as a new sealed list `id`, synced, and
+ * make it the base list of *state. The caller syncs the pool folder.
+ */
+LSM_MUST_CHECK enum lsm_err
+manifest_write_list(const struct manifest_place *place, struct file_id id,
+                    struct manifest_state *state);
+
+struct manifest;
+
+/*
+ * Write a new MANIFEST, numbered above state->manifest_number and above every
+ * one in the folder: the branch, and one edit with all in which state differs
+ * from its base list. Then publish CURRENT, durably, and remove all manifests
+ * but the new one. state->manifest_number follows. On error what was in force
+ * is in force, or CURRENT's fate is unknown (IO): trying again is safe in both.
+ * Errors: those of env, TOO_BIG, NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err manifest_publish(const struct manifest_place *place,
+                                             struct manifest_state *state,
+                                             struct manifest **manifest_out);
+void manifest_close(struct manifest *manifest); /* NULL is allowed */
+
+/* Append one edit and make it durable. After TOO_BIG nothing was written; after
+   any other error the fate of the edit is unknown until the branch is published
+   anew or recovered; those of the disk are sticky. Errors: TOO_BIG, NOMEM, those
+   of env. */
+LSM_MUST_CHECK enum lsm_err manifest_append(struct manifest *manifest,
+                                            const struct edit *edit);
+
+/* Bytes of edits appended since it was published: when they outgrow the list,
+   the store writes a new list and publishes anew. */
+uint64_t manifest_bytes(const struct manifest *manifest);
+
+/*
+ * Read the branch whose folder is place->dir. `branch_id` is from the folder's
+ * name. Errors: CORRUPT, LOST, NEWER, those of env. Logged. *state_out is
+ * released on error. Writes nothing.
+ */
+LSM_MUST_CHECK enum lsm_err
+manifest_recover(const struct manifest_place *place, uint64_t branch_id,
+                 struct table_owner owner,
+                 void (*adopted)(void *ctx, struct file_id id),
+                 struct manifest_state *state_out);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree/manifest_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void manifest_state_init(struct manifest_state *state)
+{
+	memset(state, 0, sizeof(*state));
+}
+
+void manifest_state_release(struct manifest_state *state)
+{
+	if (state == NULL)
+		return;
+	version_unref(state->version);
+	free(state->logs);
+	free(state->list_tables);
+	manifest_state_init(state);
+}
+
+enum lsm_err manifest_state_copy(const struct manifest_state *from,
+                                 struct manifest_state *to_out)
+{
+	struct log_ref *logs;
+	struct edit_removal *list_tables;
+
+	manifest_state_init(to_out);
+	/* One more than needed: never a request for 0 bytes. */
+	logs = calloc(from->log_count + 1, sizeof(*logs));
+	list_tables = calloc(from->list_table_count + 1, sizeof(*list_tables));
+	if (logs == NULL || list_tables == NULL) {
+		free(logs);
+		free(list_tables);
+		return LSM_ERR_NOMEM;
+	}
+	for (size_t i = 0; i < from->log_count; i++)
+		logs[i] = from->logs[i];
+	for (size_t i = 0; i < from->list_table_count; i++)
+		list_tables[i] = from->list_tables[i];
+	*to_out = *from;
+	to_out->logs = logs;
+	to_out->list_tables = list_tables;
+	if (to_out->version != NULL)
+		version_ref(to_out->version);
+	return LSM_OK;
+}
+
+static bool find_log(const struct log_ref *logs, size_t count,
+                     struct file_id id, size_t *index_out)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (file_id_equal(logs[i].id, id)) {
+			*index_out = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The logs after the edit: removals first, additions at the end. */
+static enum lsm_err apply_to_logs(const struct manifest_state *state,
+                                  const struct edit *edit,
+                                  struct log_ref **logs_out, size_t *count_out)
+{
+	size_t count = state->log_count, index;
+	struct log_ref *logs;
+
+	logs = calloc(count + edit->logs_added_count + 1, sizeof(*logs));
+	if (logs == NULL)
+		return LSM_ERR_NOMEM;
+	for (size_t i = 0; i < count; i++)
+		logs[i] = state->logs[i];
+	for (size_t i = 0; i < edit->logs_removed_count; i++) {
+		if (!find_log(logs, count, edit->logs_removed[i], &index))
+			goto corrupt;
+		count--;
+		memmove(logs + index, logs + index + 1,
+		        (count - index) * sizeof(*logs));
+	}
+	for (size_t i = 0; i < edit->logs_added_count; i++) {
+		if (find_log(logs, count, edit->logs_added[i].id, &index))
+			goto corrupt;
+		logs[count++] = edit->logs_added[i];
+	}
+	*logs_out = logs;
+	*count_out = count;
+	return LSM_OK;
+corrupt:
+	free(logs);
+	return LSM_ERR_CORRUPT;
+}
+
+static enum lsm_err apply_to_version(const struct manifest_state *state,
+                                     const struct edit *edit,
+                                     struct version **version_out)
+{
+	struct version *empty;
+	enum lsm_err err;
+
+	if (state->version != NULL)
+		return edit_apply(state->version, edit, version_out);
+	*version_out = NULL;
+	err = version_create(&empty);
+	if (err != LSM_OK)
+		return err;
+	err = edit_apply(empty, edit, version_out);
+	version_unref(empty);
+	return err;
+}
+
+enum lsm_err manifest_state_apply(struct manifest_state *state,
+                                  const struct edit *edit)
+{
+	struct version *version;
+	struct log_ref *logs = NULL;
+	size_t log_count;
+	enum lsm_err err;
+
+	err = apply_to_version(state, edit, &version);
+	if (err != LSM_OK)
+		return err;
+	err = apply_to_logs(state, edit, &logs, &log_count);
+	if (err != LSM_OK) {
+		version_unref(version);
+		return err;
+	}
+	/* Nothing fails from here on. */
+	version_unref(state->version);
+	state->version = version;
+	free(state->logs);
+	state->logs = logs;
+	state->log_count = log_count;
+	if (edit->has_next_number)
+		state->next_number = edit->next_number;
+	if (edit->has_flushed) {
+		state->flushed_seq = edit->flushed_seq;
+		memcpy(state->counters, edit->counters,
+		       sizeof(state->counters));
+	}
+	return LSM_OK;
+}
+
+static int compare_list_tables(const void *left, const void *right)
+{
+	const struct edit_removal *a = left, *b = right;
+
+	return file_id_compare(a->id, b->id);
+}
+
+static size_t count_tables(const struct version *version)
+{
+	size_t count = 0;
+
+	for (unsigned i = 0; version != NULL && i < LSM_LEVELS; i++)
+		count += version->levels[i].count;
+	return count;
+}
+
+enum lsm_err manifest_state_set_list(struct manifest_state *state,
+                                     struct file_id id)
+{
+	size_t count = count_tables(state->version), next = 0;
+	struct edit_removal *tables;
+
+	assert(id.number > 0);
+	tables = calloc(count + 1, sizeof(*tables));
+	if (tables == NULL)
+		return LSM_ERR_NOMEM;
+	for (unsigned i = 0; count > 0 && i < LSM_LEVELS; i++) {
+		const struct level *level = &state->version->levels[i];
+
+		for (size_t j = 0; j < level->count; j++) {
+			tables[next].level = (uint8_t)i;
+			tables[next].id = level->tables[j]->id;
+			next++;
+		}
+	}
+	qsort(tables, count, sizeof(*tables), compare_list_tables);
+	free(state->list_tables);
+	state->list_tables = tables;
+	state->list_table_count = count;
+	state->list = id;
+	return LSM_OK;
+}
+
+/* Whether the base list has the table at this level; `kept` marks those. */
+static bool is_listed(const struct manifest_state *state, unsigned level,
+                      struct file_id id, bool *kept)
+{
+	struct edit_removal wanted = {.level = (uint8_t)level, .id = id};
+	const struct edit_removal *found;
+
+	if (state->list_table_count == 0)
+		return false;
+	found = bsearch(&wanted, state->list_tables, state->list_table_count,
+	                sizeof(wanted), compare_list_tables);
+	if (found == NULL || found->level != level)
+		return false;
+	kept[found - state->list_tables] = true;
+	return true;
+}
+
+static enum lsm_err diff_tables(const struct manifest_state *state, bool *kept,
+                                struct edit *edit)
+{
+	const struct edit_removal *listed = state->list_tables;
+	enum lsm_err err = LSM_OK;
+
+	for (unsigned i = 0; state->version != NULL && i < LSM_LEVELS; i++) {
+		const struct level *level = &state->version->levels[i];
+
+		for (size_t j = 0; j < level->count; j++) {
+			if (is_listed(state, i, level->tables[j]->id, kept))
+				continue;
+			err = edit_add_table(edit, i, level->tables[j]);
+			if (err != LSM_OK)
+				return err;
+		}
+	}
+	for (size_t i = 0; err == LSM_OK && i < state->list_table_count; i++)
+		if (!kept[i])
+			err = edit_remove_table(edit, listed[i].level,
+			                        listed[i].id);
+	return err;
+}
+
+enum lsm_err manifest_state_diff(const struct manifest_state *state,
+                                 struct edit *edit)
+{
+	bool *kept;
+	enum lsm_err err;
+
+	edit_init(edit);
+	kept = calloc(state->list_table_count + 1, sizeof(*kept));
+	if (kept == NULL)
+		return LSM_ERR_NOMEM;
+	err = diff_tables(state, kept, edit);
+	for (size_t i = 0; err == LSM_OK && i < state->log_count; i++)
+		err = edit_add_log(edit, state->logs[i]);
+	free(kept);
+	if (err != LSM_OK) {
+		edit_release(edit);
+		return err;
+	}
+	edit->has_next_number = true;
+	edit->next_number = state->next_number;
+	edit->has_flushed = true;
+	edit->flushed_seq = state->flushed_seq;
+	memcpy(edit->counters, state->counters, sizeof(edit->counters));
+	return LSM_OK;
+}

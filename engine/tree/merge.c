@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * merge.c: the heap keeps each source's key beside the source: the key is
+ * borrowed until that source moves, and only the source at the top moves.
+ */
+#include "tree/merge.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { LIST_FIRST_CAP = 8 };
+
+struct heap_entry {
+	struct slice key;
+	struct iter *source;
+};
+
+struct merge_iter {
+	struct iter base;
+	struct iter **sources; /* owned, with what is in it */
+	size_t source_count;
+	enum lsm_err err;  /* the first of any source */
+	size_t heap_count; /* sources that are valid */
+	struct heap_entry heap[];
+};
+
+void iter_list_init(struct iter_list *list)
+{
+	*list = (struct iter_list){NULL, 0, 0};
+}
+
+void iter_list_release(struct iter_list *list)
+{
+	if (list == NULL)
+		return;
+	for (size_t i = 0; i < list->count; i++)
+		iter_destroy(list->iters[i]);
+	free(list->iters);
+	iter_list_init(list);
+}
+
+enum lsm_err iter_list_push(struct iter_list *list, struct iter *it)
+{
+	assert(it != NULL);
+	if (list->count == list->cap) {
+		size_t cap = list->cap > 0 ? list->cap * 2 : LIST_FIRST_CAP;
+		struct iter **grown;
+
+		grown = realloc(list->iters, cap * sizeof(*grown));
+		if (grown == NULL) {
+			iter_destroy(it);
+			return LSM_ERR_NOMEM;
+		}
+		list->iters = grown;
+		list->cap = cap;
+	}
+	list->iters[list->count++] = it;
+	return LSM_OK;
+}
+
+static bool comes_before(const struct heap_entry *a, const struct heap_entry *b)
+{
+	return key_compare(a->key, b->key) < 0;
+}
+
+/* Move the entry at `hole` down to where neither child comes before it. */
+static void sift_down(struct merge_iter *it, size_t hole)
+{
+	struct heap_entry entry = it->heap[hole];
+
+	for (;;) {
+		size_t child = 2 * hole + 1;
+
+		if (child >= it->heap_count)
+			break;
+		if (child + 1 < it->heap_count &&
+		    comes_before(&it->heap[child + 1], &it->heap[child]))
+			child++;
+		if (!comes_before(&it->heap[child], &entry))
+			break;
+		it->heap[hole] = it->heap[child];
+		hole = child;
+	}
+	it->heap[hole] = entry;
+}
+
+/* All sources have been moved: collect those that stand on an entry. */
+static void build_heap(struct merge_iter *it)
+{
+	it->heap_count = 0;
+	it->err = LSM_OK;
+	for (size_t i = 0; i < it->source_count; i++) {
+		struct iter *source = it->sources[i];
+
+		if (iter_valid(source)) {
+			it->heap[it->heap_count].key = iter_key(source);
+			it->heap[it->heap_count].source = source;
+			it->heap_count++;
+		} else if (it->err == LSM_OK) {
+			it->err = iter_status(source);
+		}
+	}
+	for (size_t i = it->heap_count / 2; i > 0; i--)
+		sift_down(it, i - 1);
+}
+
+static void merge_seek_first(struct iter *base)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	for (size_t i = 0; i < it->source_count; i++)
+		iter_seek_first(it->sources[i]);
+	build_heap(it);
+}
+
+static void merge_seek(struct iter *base, struct slice target)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	for (size_t i = 0; i < it->source_count; i++)
+		iter_seek(it->sources[i], target);
+	build_heap(it);
+}
+
+static bool merge_valid(const struct iter *base)
+{
+	const struct merge_iter *it = (const struct merge_iter *)base;
+
+	return it->err == LSM_OK && it->heap_count > 0;
+}
+
+static void merge_next(struct iter *base)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+	struct heap_entry *top = &it->heap[0];
+
+	assert(merge_valid(base));
+	iter_next(top->source);
+	if (iter_valid(top->source)) {
+		top->key = iter_key(top->source);
+	} else {
+		it->err = iter_status(top->source);
+		it->heap_count--;
+		*top = it->heap[it->heap_count];
+	}
+	if (it->heap_count > 0)
+		sift_down(it, 0);
+}
+
+static struct slice merge_key(const struct iter *base)
+{
+	const struct merge_iter *it = (const struct merge_iter *)base;
+
+	return it->heap[0].key;
+}
+
+static struct slice merge_value(const struct iter *base)
+{
+	const struct merge_iter *it = (const struct merge_iter *)base;
+
+	return iter_value(it->heap[0].source);
+}
+
+static enum lsm_err merge_status(const struct iter *base)
+{
+	const struct merge_iter *it = (const struct merge_iter *)base;
+
+	return it->err;
+}
+
+static void merge_destroy(struct iter *base)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	for (size_t i = 0; i < it->source_count; i++)
+		iter_destroy(it->sources[i]);
+	free(it->sources);
+	free(it);
+}
+
+static const struct iter_ops merge_ops = {
+    .seek_first = merge_seek_first,
+    .seek = merge_seek,
+    .next = merge_next,
+    .valid = merge_valid,
+    .key = merge_key,
+    .value = merge_value,
+    .status = merge_status,
+    .destroy = merge_destroy,
+};
+
+enum lsm_err merge_iter_create(struct iter_list *list, struct iter **iter_out)
+{
+	struct merge_iter *it;
+
+	*iter_out = NULL;
+	if (list->count == 1) {
+		/* Nothing to merge it with. */
+		*iter_out = list->iters[0];
+		list->count = 0;
+		iter_list_release(list);
+		return LSM_OK;
+	}
+	it = calloc(1, sizeof(*it) + list->count * sizeof(it->heap[0]));
+	if (it == NULL)
+		return LSM_ERR_NOMEM;
+	it->base.ops = &merge_ops;
+	it->sources = list->iters;
+	it->source_count = list->count;
+	iter_list_init(list);
+	*iter_out = &it->base;
+	return LSM_OK;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reduce.c: history of one user key, newest first, cut into stripes. A stripe
+ * is the versions with sequence in (snapshots[i - 1], snapshots[i]], which
+ * snapshot i sees as one state; the last one ends nowhere and is what later
+ * readers see.
+ *
+ *   newest of the stripe   what goes out, with the sequence of the newest
+ *   PUT                    the entry as it is
+ *   DELETE                 a tombstone; nothing, when nothing older is left
+ *   MERGE                  the operands down to the first PUT or DELETE of the
+ *                          stripe folded onto it: a PUT. Without such a base:
+ *                          one operand; a PUT, when nothing older is left
+ *
+ * An operand is never folded onto a base of an older stripe: the base must stay
+ * for the snapshots that see it, and a PUT beside it would hold its bytes
+ * twice. "Nothing older is left" is: the stream has no older version of the
+ * key, and `bottom` says that nobody else has one.
+ *
+ * Of each stripe the stream holds one state in memory, whatever its length.
+ */
+#include "tree/reduce.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct reduce_iter {
+	struct iter base;
+	struct iter *inner; /* owned */
+	struct reduce_options options;
+
+	struct fold fold;
+	struct buf key; /* of the entry we stand on */
+	struct buf value;
+	size_t stripe; /* of the entry we stand on */
+	bool valid;
+	/* The entry is the inner one as it is: no byte of it was copied, and
+	   inner stands on it still. Otherwise inner is past its stripe. */
+	bool direct;
+	enum lsm_err err;
+};
+
+/* The number of snapshots that do not see `seq`: the same within a stripe. */
+static size_t stripe_of(const struct reduce_iter *it, uint64_t seq)
+{
+	size_t low = 0, high = it->options.snapshot_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (it->options.snapshots[middle] < seq)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool inner_has_same_user(const struct reduce_iter *it)
+{
+	return iter_valid(it->inner) &&
+	       slice_equal(key_user(iter_key(it->inner)),
+	                   key_user(buf_slice(&it->key)));
+}
+
+static bool inner_is_in_stripe(const struct reduce_iter *it)
+{
+	return inner_has_same_user(it) &&
+	       stripe_of(it, key_seq(iter_key(it->inner))) == it->stripe;
+}
+
+static void skip_stripe(struct reduce_iter *it)
+{
+	while (inner_is_in_stripe(it))
+		iter_next(it->inner);
+}
+
+/* Feed the stripe to the fold down to its base, and go past the stripe. */
+static enum lsm_err fold_stripe(struct reduce_iter *it)
+{
+	bool more = true;
+
+	fold_reset(&it->fold, key_user(buf_slice(&it->key)));
+	while (more && inner_is_in_stripe(it)) {
+		struct slice key = iter_key(it->inner);
+
+		more = fold_visit(&it->fold, key_seq(key), key_kind(key),
+		                  iter_value(it->inner));
+		iter_next(it->inner);
+	}
+	skip_stripe(it);
+	/* A stripe that an error cut short must not pass for a whole one. */
+	return iter_valid(it->inner) ? LSM_OK : iter_status(it->inner);
+}
+
+static bool nothing_older(const struct reduce_iter *it)
+{
+	return !inner_has_same_user(it) && it->options.bottom != NULL &&
+	       it->options.bottom(it->options.bottom_ctx,
+	                          key_user(buf_slice(&it->key)));
+}
+
+static void set_kind(struct reduce_iter *it, enum key_kind kind)
+{
+	uint64_t seq = key_seq(buf_slice(&it->key));
+
+	put_u64(it->key.data + it->key.len - KEY_TRAILER_BYTES,
+	        key_trailer(seq, kind));
+}
+
+/* Stand on what the stripe that begins at inner amounts to; *emitted_out is
+   false when that is nothing. */
+static enum lsm_err take_stripe(struct reduce_iter *it, bool *emitted_out)
+{
+	enum fold_result result;
+	bool bottom;
+	enum lsm_err err;
+
+	*emitted_out = true;
+	err = buf_set(&it->key, iter_key(it->inner));
+	if (err != LSM_OK)
+		return err;
+	it->stripe = stripe_of(it, key_seq(buf_slice(&it->key)));
+	it->direct = key_kind(buf_slice(&it->key)) == KEY_PUT;
+	if (it->direct)
+		return LSM_OK;
+
+	err = fold_stripe(it);
+	if (err != LSM_OK)
+		return err;
+	/* Who asks: a tombstone, and operands without a base. */
+	bottom = (it->fold.operand_count == 0 || !it->fold.done) &&
+	         nothing_older(it);
+	err = fold_finish(&it->fold, bottom, &it->value, &result);
+	if (err != LSM_OK)
+		return err;
+	if (result == FOLD_NOTHING)
+		*emitted_out = !bottom; /* a tombstone, as the key says */
+	else
+		set_kind(it, result == FOLD_VALUE ? KEY_PUT : KEY_MERGE);
+	return LSM_OK;
+}
+
+/* From the first version of a stripe, go to the next entry that is kept. */
+static void settle(struct reduce_iter *it)
+{
+	it->valid = false;
+	while (!it->valid && it->err == LSM_OK && iter_valid(it->inner))
+		it->err = take_stripe(it, &it->valid);
+	if (it->err == LSM_OK && !it->valid)
+		it->err = iter_status(it->inner);
+	if (it->err != LSM_OK)
+		it->valid = false;
+}
+
+static void reduce_seek_first(struct iter *base)
+{
+	struct reduce_iter *it = (struct reduce_iter *)base;
+
+	it->err = LSM_OK;
+	iter_seek_first(it->inner);
+	settle(it);
+}
+
+static void reduce_next(struct iter *base)
+{
+	struct reduce_iter *it = (struct reduce_iter *)base;
+
+	assert(it->valid);
+	if (it->direct)
+		skip_stripe(it);
+	settle(it);
+}
+
+static bool reduce_valid(const struct iter *base)
+{
+	return ((const struct reduce_iter *)base)->valid;
+}
+
+static struct slice reduce_key(const struct iter *base)
+{
+	return buf_slice(&((const struct reduce_iter *)base)->key);
+}
+
+static struct slice reduce_value(const struct iter *base)
+{
+	const struct reduce_iter *it = (const struct reduce_iter *)base;
+
+	return it->direct ? iter_value(it->inner) : buf_slice(&it->value);
+}
+
+static enum lsm_err reduce_status(const struct iter *base)
+{
+	return ((const struct reduce_iter *)base)->err;
+}
+
+static void reduce_destroy(struct iter *base)
+{
+	struct reduce_iter *it = (struct reduce_iter *)base;
+
+	iter_destroy(it->inner);
+	fold_release(&it->fold);
+	buf_release(&it->key);
+	buf_release(&it->value);
+	free(it);
+}
+
+/* No seek: what lies before a place decides what stands there. */
+static const struct iter_ops reduce_ops = {
+    .seek_first = reduce_seek_first,
+    .next = reduce_next,
+    .valid = reduce_valid,
+    .key = reduce_key,
+    .value = reduce_value,
+    .status = reduce_status,
+    .destroy = reduce_destroy,
+};
+
+enum lsm_err reduce_iter_create(struct iter *inner,
+                                const struct reduce_options *options,
+                                struct iter **iter_out)
+{
+	struct reduce_iter *it;
+
+	*iter_out = NULL;
+	it = calloc(1, sizeof(*it));
+	if (it == NULL) {
+		iter_destroy(inner);
+		return LSM_ERR_NOMEM;
+	}
+	it->base.ops = &reduce_ops;
+	it->inner = inner;
+	it->options = *options;
+	fold_init(&it->fold, options->fold, slice_make(NULL, 0));
+	buf_init(&it->key);
+	buf_init(&it->value);
+	*iter_out = &it->base;
+	return LSM_OK;
+}
