@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job.c: one output is open at a time. An output belongs to the job from
+ * new_file() on; once it is a table_meta, the meta holds the owner's reference.
+ * Until then the job itself gives it back when it fails.
+ */
+#include "compact/job.h"
+
+#include <assert.h>
+
+#include "io/env.h"
+#include "tree/merge.h"
+
+/* The table being written, none when builder is NULL. */
+struct output {
+	const struct job_context *context;
+	unsigned level;
+	bool split_families;
+	struct edit *edit;
+
+	bool known; /* to the owner, which has a reference of ours */
+	struct file_id id;
+	char name[FILE_NAME_MAX_BYTES];
+	struct env_file *file;
+	struct table_builder *builder;
+	struct buf last_user; /* the last user key added to it */
+};
+
+static void output_init(struct output *output,
+                        const struct job_context *context, unsigned level,
+                        bool split_families, struct edit *edit)
+{
+	*output = (struct output){
+	    .context = context,
+	    .level = level,
+	    .split_families = split_families,
+	    .edit = edit,
+	};
+	buf_init(&output->last_user);
+}
+
+/* What stays after a failure is named by nothing, and swept at the next open;
+   env has logged it. */
+static void delete_table(const struct job_context *context, const char *name)
+{
+	enum lsm_err err = env_unlink(context->source->pool, name);
+
+	(void)err;
+}
+
+/* Also deletes the table that was not finished. */
+static void output_release(struct output *output)
+{
+	const struct job_context *context = output->context;
+
+	table_builder_destroy(output->builder);
+	if (output->file != NULL) {
+		(void)env_close(output->file);
+		delete_table(context, output->name);
+	}
+	if (output->known)
+		context->owner.dropped(context->owner.ctx, output->id);
+	buf_release(&output->last_user);
+}
+
+static enum lsm_err output_open(struct output *output)
+{
+	const struct job_context *context = output->context;
+	enum lsm_err err;
+
+	assert(output->builder == NULL);
+	err = context->new_file(context->new_file_ctx, &output->id);
+	if (err != LSM_OK)
+		return err;
+	output->known = true;
+	file_name_format(FILE_KIND_TABLE, output->id, output->name);
+	err = env_open(context->source->pool, output->name, ENV_CREATE,
+	               &output->file);
+	if (err != LSM_OK)
+		return err;
+	return table_builder_create(output->file, output->id,
+	                            &context->source->family,
+	                            context->block_bytes, &output->builder);
+}
+
+/* Make the file what it stays: whole, durable, read-only. */
+static enum lsm_err output_seal(struct output *output, struct table_info *info)
+{
+	struct env_file *file = output->file;
+	enum lsm_err err;
+
+	err = table_builder_finish(output->builder, info);
+	if (err != LSM_OK)
+		return err;
+	err = env_sync(file);
+	if (err != LSM_OK)
+		return err;
+	return env_seal(file);
+}
+
+/* The table is written: add it to the edit, so that output holds none. */
+static enum lsm_err output_finish(struct output *output)
+{
+	const struct job_context *context = output->context;
+	struct table_meta *meta = NULL;
+	struct table_info info;
+	enum lsm_err err;
+
+	table_info_init(&info);
+	err = output_seal(output, &info);
+	if (err != LSM_OK)
+		goto out;
+	err = table_meta_create(output->id, &info, context->owner, &meta);
+	if (err != LSM_OK)
+		goto out;
+	output->known = false; /* the meta gives the reference back */
+	err = edit_add_table(output->edit, output->level, meta);
+	if (err != LSM_OK)
+		goto out;
+
+	table_builder_destroy(output->builder);
+	output->builder = NULL;
+	err = env_close(output->file);
+	output->file = NULL;
+out:
+	table_meta_unref(meta);
+	table_info_release(&info);
+	return err;
+}
+
+static bool other_family(struct slice a, struct slice b)
+{
+	if (a.len == 0 || b.len == 0)
+		return a.len != b.len;
+	return a.data[0] != b.data[0];
+}
+
+/* Whether a table ends before `user`. Versions of one key stay together. */
+static bool must_cut(const struct output *output, struct slice user)
+{
+	struct slice last = buf_slice(&output->last_user);
+	uint64_t limit = output->context->table_bytes;
+
+	if (output->builder == NULL || !output->split_families ||
+	    slice_equal(user, last))
+		return false;
+	if (other_family(user, last))
+		return true;
+	return limit > 0 && table_builder_bytes(output->builder) >= limit;
+}
+
+static enum lsm_err output_add(struct output *output, struct slice ikey,
+                               struct slice value)
+{
+	struct slice user = key_user(ikey);
+	enum lsm_err err;
+
+	if (must_cut(output, user)) {
+		err = output_finish(output);
+		if (err != LSM_OK)
+			return err;
+	}
+	if (output->builder == NULL) {
+		err = output_open(output);
+		if (err != LSM_OK)
+			return err;
+	}
+	err = buf_set(&output->last_user, user);
+	if (err != LSM_OK)
+		return err;
+	return table_builder_add(output->builder, ikey, value);
+}
+
+static enum lsm_err write_all(struct output *output, struct iter *stream)
+{
+	enum lsm_err err;
+
+	for (iter_seek_first(stream); iter_valid(stream); iter_next(stream)) {
+		if (atomic_load_explicit(output->context->stop,
+		                         memory_order_relaxed))
+			return LSM_ERR_CLOSED;
+		err = output_add(output, iter_key(stream), iter_value(stream));
+		if (err != LSM_OK)
+			return err;
+	}
+	err = iter_status(stream);
+	if (err != LSM_OK || output->builder == NULL)
+		return err;
+	return output_finish(output);
+}
+
+/* Delete the tables that *edit got past the first `keep`, and take them out. */
+static void discard_outputs(const struct job_context *context,
+                            struct edit *edit, size_t keep)
+{
+	char name[FILE_NAME_MAX_BYTES];
+
+	while (edit->added_count > keep) {
+		struct table_meta *meta = edit->added[--edit->added_count].meta;
+
+		file_name_format(FILE_KIND_TABLE, meta->id, name);
+		delete_table(context, name);
+		table_meta_unref(meta);
+	}
+}
+
+enum lsm_err job_write_tables(const struct job_context *context,
+                              struct iter *stream, unsigned level,
+                              bool split_families, struct edit *edit)
+{
+	size_t added_before = edit->added_count;
+	struct output output;
+	enum lsm_err err;
+
+	assert(level < LSM_LEVELS);
+	output_init(&output, context, level, split_families, edit);
+	err = write_all(&output, stream);
+	output_release(&output);
+	if (err != LSM_OK)
+		discard_outputs(context, edit, added_before);
+	iter_destroy(stream);
+	return err;
+}
+
+/* ---- compaction ------------------------------------------------------ */
+
+/* What tells whether anything older lies below the outputs. */
+struct below {
+	const struct version *version;
+	unsigned level; /* of the outputs */
+};
+
+static bool nothing_below(void *ctx, struct slice user)
+{
+	const struct below *below = ctx;
+
+	for (unsigned level = below->level + 1; level < LSM_LEVELS; level++) {
+		if (version_overlaps(below->version, level, user, user))
+			return false;
+	}
+	return true;
+}
+
+/* Append an iterator over `count` tables that do not overlap to *list. */
+static enum lsm_err push_tables(const struct job_context *context,
+                                struct table_meta *const *tables, size_t count,
+                                struct iter_list *list)
+{
+	struct iter *it;
+	enum lsm_err err;
+
+	if (count == 0)
+		return LSM_OK;
+	err = level_iter_create(tables, count, context->source, false, &it);
+	if (err != LSM_OK)
+		return err;
+	return iter_list_push(list, it);
+}
+
+/* Tables of L0 may overlap: each is a source of its own. */
+static enum lsm_err push_inputs(const struct job_context *context,
+                                const struct compact_plan *plan,
+                                struct iter_list *list)
+{
+	size_t step = plan->level == 0 ? 1 : plan->input_count[0];
+	enum lsm_err err;
+
+	for (size_t i = 0; i < plan->input_count[0]; i += step) {
+		err = push_tables(context, plan->inputs[0] + i, step, list);
+		if (err != LSM_OK)
+			return err;
+	}
+	return push_tables(context, plan->inputs[1], plan->input_count[1],
+	                   list);
+}
+
+/* The merged and reduced stream of all inputs. `below` outlives it. */
+static enum lsm_err open_stream(const struct job_context *context,
+                                const struct compact_plan *plan,
+                                struct below *below, struct iter **stream_out)
+{
+	struct reduce_options options = {
+	    .fold = context->fold,
+	    .snapshots = context->snapshots,
+	    .snapshot_count = context->snapshot_count,
+	    .bottom = nothing_below,
+	    .bottom_ctx = below,
+	};
+	struct iter_list list;
+	struct iter *merged;
+	enum lsm_err err;
+
+	*stream_out = NULL;
+	iter_list_init(&list);
+	err = push_inputs(context, plan, &list);
+	if (err != LSM_OK)
+		goto out;
+	err = merge_iter_create(&list, &merged);
+	if (err != LSM_OK)
+		goto out;
+	err = reduce_iter_create(merged, &options, stream_out);
+out:
+	iter_list_release(&list);
+	return err;
+}
+
+static enum lsm_err rewrite(const struct job_context *context,
+                            struct version *version,
+                            const struct compact_plan *plan, struct edit *edit)
+{
+	struct below below = {version, plan->output_level};
+	struct iter *stream;
+	enum lsm_err err;
+
+	err = open_stream(context, plan, &below, &stream);
+	if (err != LSM_OK)
+		return err;
+	return job_write_tables(context, stream, plan->output_level, true,
+	                        edit);
+}
+
+static enum lsm_err move(const struct compact_plan *plan, struct edit *edit)
+{
+	enum lsm_err err = LSM_OK;
+
+	for (size_t i = 0; i < plan->input_count[0] && err == LSM_OK; i++)
+		err = edit_add_table(edit, plan->output_level,
+		                     plan->inputs[0][i]);
+	return err;
+}
+
+static enum lsm_err remove_inputs(const struct compact_plan *plan,
+                                  struct edit *edit)
+{
+	unsigned levels[2] = {plan->level, plan->output_level};
+	enum lsm_err err;
+
+	for (size_t side = 0; side < 2; side++) {
+		for (size_t i = 0; i < plan->input_count[side]; i++) {
+			err = edit_remove_table(edit, levels[side],
+			                        plan->inputs[side][i]->id);
+			if (err != LSM_OK)
+				return err;
+		}
+	}
+	return LSM_OK;
+}
+
+enum lsm_err job_compact(const struct job_context *context,
+                         struct version *version,
+                         const struct compact_plan *plan, struct edit *edit)
+{
+	size_t added_before = edit->added_count;
+	size_t removed_before = edit->removed_count;
+	enum lsm_err err;
+
+	assert(plan->input_count[0] > 0);
+	assert(!plan->trivial || plan->input_count[1] == 0);
+	err = remove_inputs(plan, edit);
+	if (err != LSM_OK)
+		goto out;
+	if (plan->trivial)
+		err = move(plan, edit);
+	else
+		err = rewrite(context, version, plan, edit);
+out:
+	if (err != LSM_OK) {
+		while (edit->added_count > added_before)
+			table_meta_unref(edit->added[--edit->added_count].meta);
+		edit->removed_count = removed_before;
+	}
+	return err;
+}

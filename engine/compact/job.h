@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job.h: write sorted streams into new tables: the work of a compaction and of a
+ * flush.
+ *
+ * Outputs are cut at `table_bytes` and where the first byte of the key (the key
+ * family) changes, never between two versions of one user key. Each is synced
+ * and sealed; the caller syncs the pool folder, then logs the edit. A job that
+ * fails deletes what it wrote; its inputs are untouched.
+ */
+#ifndef LSM_COMPACT_JOB_H
+#define LSM_COMPACT_JOB_H
+
+#include "compact/pick.h"
+#include "tree/edit.h"
+#include "tree/reduce.h"
+
+/* What the job is given by the store. Borrowed for the length of the job. */
+struct job_context {
+	const struct table_source *source;
+	struct table_owner owner; /* of the metas it makes */
+	/* A number for a new file, reserved durably; and the file is now known
+	   to the owner, with one reference. Errors: as the manifest. */
+	enum lsm_err (*new_file)(void *ctx, struct file_id *id_out);
+	void *new_file_ctx;
+	struct fold_fn fold;
+	const uint64_t *snapshots; /* ascending */
+	size_t snapshot_count;
+	uint64_t table_bytes;      /* 0: one table whatever its size */
+	uint32_t block_bytes;
+	const atomic_bool *stop;   /* looked at often: give up with CLOSED */
+};
+
+/*
+ * Write what `stream` (taken over, also on failure) yields, already reduced, into
+ * tables, appended to *edit as additions at `level`. `split_families` false makes
+ * one table of it all (a flush). Errors: those of env, CORRUPT, CLOSED, NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err job_write_tables(const struct job_context *context,
+                                             struct iter *stream,
+                                             unsigned level,
+                                             bool split_families,
+                                             struct edit *edit);
+
+/*
+ * Carry out the plan against `version` (the one it was picked from, which tells
+ * what lies below): the edit removes the inputs and adds the outputs. A trivial
+ * plan writes nothing.
+ */
+LSM_MUST_CHECK enum lsm_err job_compact(const struct job_context *context,
+                                        struct version *version,
+                                        const struct compact_plan *plan,
+                                        struct edit *edit);
+
+#endif

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pick.c: every job moves its tables towards the last level, or (PICK_ALL only)
+ * rewrites one of the last level; that is why picking comes to an end.
+ *
+ * What is due is decided by scores: how many times a level holds what it may.
+ * L0 counts tables as well as bytes, since a read looks at each of them.
+ */
+#include "compact/pick.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+	LAST_LEVEL = LSM_LEVELS - 1,
+	FANOUT = 10, /* a level over the one above it */
+
+	/* L0 waits while what it would rewrite is so many times larger, and it
+	   has less than so many times its trigger of tables. */
+	WAIT_OVERLAP_RATIO = 8,
+	WAIT_L0_TRIGGERS = 2,
+
+	/* Tombstones are many from one in so many entries on. */
+	DELETES_SHARE = 4,
+	/* One tombstone weighs as much as so many entries: what it stands over
+	   is reclaimed below. */
+	DELETE_WEIGHT = 4,
+};
+
+/* What pick_compaction() is about; borrowed. */
+struct picker {
+	struct version *version;
+	const struct pick_options *options;
+	unsigned base_level;
+	double targets[LSM_LEVELS]; /* bytes; 0 above the base level */
+};
+
+/* ---- plans ----------------------------------------------------------- */
+
+void compact_plan_init(struct compact_plan *plan)
+{
+	*plan = (struct compact_plan){.level = 0};
+}
+
+void compact_plan_release(struct compact_plan *plan)
+{
+	for (size_t side = 0; side < 2; side++) {
+		for (size_t i = 0; i < plan->input_count[side]; i++)
+			table_meta_unref(plan->inputs[side][i]);
+		free(plan->inputs[side]);
+	}
+	compact_plan_init(plan);
+}
+
+/* Append `count` tables to one side of the plan. Errors: NOMEM. */
+static enum lsm_err plan_inputs(struct compact_plan *plan, size_t side,
+                                struct table_meta *const *tables, size_t count)
+{
+	assert(plan->inputs[side] == NULL);
+	if (count == 0)
+		return LSM_OK;
+	plan->inputs[side] = calloc(count, sizeof(*tables));
+	if (plan->inputs[side] == NULL)
+		return LSM_ERR_NOMEM;
+	for (size_t i = 0; i < count; i++) {
+		plan->inputs[side][i] = tables[i];
+		table_meta_ref(tables[i]);
+	}
+	plan->input_count[side] = count;
+	return LSM_OK;
+}
+
+/* ---- tables ---------------------------------------------------------- */
+
+static struct slice smallest_user(const struct table_meta *meta)
+{
+	return key_user(buf_slice(&meta->info.smallest));
+}
+
+static struct slice largest_user(const struct table_meta *meta)
+{
+	return key_user(buf_slice(&meta->info.largest));
+}
+
+static bool many_deletes(const struct table_meta *meta)
+{
+	return meta->info.deletes > 0 &&
+	       meta->info.deletes * DELETES_SHARE >= meta->info.entries;
+}
+
+/* Whether reaching the last level by a rewrite frees enough to be worth it. */
+static bool worth_rewriting(const struct table_meta *meta, enum pick_why why)
+{
+	if (why == PICK_ALL)
+		return meta->info.deletes > 0;
+	return many_deletes(meta);
+}
+
+static bool mutually_disjoint(struct table_meta *const *tables, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = i + 1; j < count; j++) {
+			if (slice_compare(smallest_user(tables[i]),
+			                  largest_user(tables[j])) <= 0 &&
+			    slice_compare(smallest_user(tables[j]),
+			                  largest_user(tables[i])) <= 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* The user keys from the least to the greatest of `count` >= 1 tables. */
+static void key_bounds(struct table_meta *const *tables, size_t count,
+                       struct slice *smallest_out, struct slice *largest_out)
+{
+	*smallest_out = smallest_user(tables[0]);
+	*largest_out = largest_user(tables[0]);
+	for (size_t i = 1; i < count; i++) {
+		struct slice smallest = smallest_user(tables[i]);
+		struct slice largest = largest_user(tables[i]);
+
+		if (slice_compare(smallest, *smallest_out) < 0)
+			*smallest_out = smallest;
+		if (slice_compare(largest, *largest_out) > 0)
+			*largest_out = largest;
+	}
+}
+
+static uint64_t overlap_bytes(const struct version *version, unsigned level,
+                              struct slice smallest, struct slice largest)
+{
+	uint64_t bytes = 0;
+	size_t begin, end;
+
+	version_range(version, level, smallest, largest, &begin, &end);
+	for (size_t i = begin; i < end; i++)
+		bytes += version->levels[level].tables[i]->info.file_bytes;
+	return bytes;
+}
+
+/* ---- levels ---------------------------------------------------------- */
+
+/* The highest level below L0 that holds anything; the last when none does. */
+static unsigned first_used_level(const struct version *version, unsigned from)
+{
+	for (unsigned level = from; level < LAST_LEVEL; level++) {
+		if (version->levels[level].count > 0)
+			return level;
+	}
+	return LAST_LEVEL;
+}
+
+/*
+ * Size the levels from the largest one up: each holds a tenth of the one below
+ * it, until what is left fits the base level. The base level never lies below a
+ * level that holds tables, since L0 is newer than those.
+ */
+static unsigned size_levels(const struct version *version,
+                            uint64_t level_base_bytes,
+                            double targets[LSM_LEVELS])
+{
+	double base_max = (double)level_base_bytes;
+	unsigned first = first_used_level(version, 1), base;
+	double size = 0;
+
+	for (unsigned level = 1; level <= LAST_LEVEL; level++) {
+		targets[level] = 0;
+		if ((double)version->levels[level].bytes > size)
+			size = (double)version->levels[level].bytes;
+	}
+	targets[0] = 0;
+	for (base = LAST_LEVEL; base > first; base--)
+		size /= FANOUT;
+	while (base > 1 && size > base_max) {
+		base--;
+		size /= FANOUT;
+	}
+	if (size < base_max / FANOUT)
+		size = base_max / FANOUT;
+	if (size > base_max)
+		size = base_max;
+	for (unsigned level = base; level <= LAST_LEVEL; level++) {
+		targets[level] = size;
+		size *= FANOUT;
+	}
+	return base;
+}
+
+unsigned pick_base_level(const struct version *version,
+                         const struct pick_options *options)
+{
+	double targets[LSM_LEVELS];
+
+	return size_levels(version, options->level_base_bytes, targets);
+}
+
+static double l0_score(const struct picker *picker)
+{
+	const struct level *l0 = &picker->version->levels[0];
+	double tables = (double)l0->count / picker->options->l0_trigger;
+	double bytes =
+	    (double)l0->bytes / (double)picker->options->level_base_bytes;
+
+	return tables > bytes ? tables : bytes;
+}
+
+/*
+ * Whether L0 may wait for more tables: merging a few small ones into much that
+ * they overlap rewrites all of that for little.
+ */
+static bool l0_may_wait(const struct picker *picker)
+{
+	const struct level *l0 = &picker->version->levels[0];
+	struct slice smallest, largest;
+
+	if (l0->count >=
+	        (size_t)picker->options->l0_trigger * WAIT_L0_TRIGGERS ||
+	    l0->bytes >= picker->options->level_base_bytes)
+		return false;
+	key_bounds(l0->tables, l0->count, &smallest, &largest);
+	return overlap_bytes(picker->version, picker->base_level, smallest,
+	                     largest) /
+	           WAIT_OVERLAP_RATIO >
+	       l0->bytes;
+}
+
+/* The level whose trigger is exceeded most; LSM_LEVELS when none is. */
+static unsigned triggered_level(const struct picker *picker)
+{
+	const struct version *version = picker->version;
+	unsigned urgent = LSM_LEVELS;
+	double most = 0;
+
+	if (l0_score(picker) >= 1 && !l0_may_wait(picker)) {
+		urgent = 0;
+		most = l0_score(picker);
+	}
+	for (unsigned level = picker->base_level; level < LAST_LEVEL; level++) {
+		double score = (double)version->levels[level].bytes /
+		               picker->targets[level];
+
+		if (score > 1 && score > most) {
+			urgent = level;
+			most = score;
+		}
+	}
+	return urgent;
+}
+
+/* ---- choosing tables ------------------------------------------------- */
+
+/* Bytes rewritten for each byte moved down, less for a table of tombstones. */
+static double cost(const struct version *version, unsigned output_level,
+                   const struct table_meta *meta)
+{
+	double overlap = (double)overlap_bytes(
+	    version, output_level, smallest_user(meta), largest_user(meta));
+	double entries = (double)meta->info.entries + 1;
+	double boost = 1 + DELETE_WEIGHT * (double)meta->info.deletes / entries;
+
+	return overlap / (((double)meta->info.file_bytes + 1) * boost);
+}
+
+/*
+ * The index of the cheapest table of `level` that `wanted` (NULL: any) likes;
+ * among equals the next one past the cursor, else the first. The level's count
+ * when there is none.
+ */
+static size_t cheapest_table(const struct version *version, unsigned level,
+                             unsigned output_level, struct slice cursor,
+                             bool (*wanted)(const struct table_meta *meta))
+{
+	const struct level *from = &version->levels[level];
+	size_t best = from->count;
+	bool best_past = false;
+	double least = 0;
+
+	for (size_t i = 0; i < from->count; i++) {
+		const struct table_meta *meta = from->tables[i];
+		double its_cost;
+		bool past;
+
+		if (wanted != NULL && !wanted(meta))
+			continue;
+		its_cost = cost(version, output_level, meta);
+		past = slice_compare(smallest_user(meta), cursor) >= 0;
+		if (best == from->count || its_cost < least ||
+		    (its_cost <= least && past && !best_past)) {
+			best = i;
+			best_past = past;
+			least = its_cost;
+		}
+	}
+	return best;
+}
+
+/* ---- building plans -------------------------------------------------- */
+
+static bool may_move(const struct picker *picker,
+                     const struct compact_plan *plan)
+{
+	for (size_t i = 0; i < plan->input_count[0]; i++) {
+		const struct table_meta *meta = plan->inputs[0][i];
+
+		if (version_overlaps(picker->version, plan->output_level,
+		                     smallest_user(meta), largest_user(meta)))
+			return false;
+		if (plan->output_level == LAST_LEVEL &&
+		    worth_rewriting(meta, picker->options->why))
+			return false;
+	}
+	return mutually_disjoint(plan->inputs[0], plan->input_count[0]);
+}
+
+/* Add what the inputs meet in the output level, unless they can just move.
+   The range between inputs counts: an output may span it. */
+static enum lsm_err complete_plan(const struct picker *picker,
+                                  struct compact_plan *plan)
+{
+	const struct level *below =
+	    &picker->version->levels[plan->output_level];
+	struct slice smallest, largest;
+	size_t begin, end;
+
+	plan->trivial = may_move(picker, plan);
+	if (plan->trivial)
+		return LSM_OK;
+	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
+	version_range(picker->version, plan->output_level, smallest, largest,
+	              &begin, &end);
+	return plan_inputs(plan, 1, below->tables + begin, end - begin);
+}
+
+static enum lsm_err plan_l0(const struct picker *picker,
+                            struct compact_plan *plan)
+{
+	const struct level *l0 = &picker->version->levels[0];
+	enum lsm_err err;
+
+	plan->level = 0;
+	plan->output_level = picker->options->why == PICK_ALL
+	                         ? first_used_level(picker->version, 1)
+	                         : picker->base_level;
+	err = plan_inputs(plan, 0, l0->tables, l0->count);
+	if (err != LSM_OK)
+		return err;
+	return complete_plan(picker, plan);
+}
+
+/* Push one table of `level`, not the last, down by one level. */
+static enum lsm_err plan_table(const struct picker *picker, unsigned level,
+                               unsigned output_level, size_t index,
+                               struct compact_plan *plan)
+{
+	enum lsm_err err;
+
+	plan->level = level;
+	plan->output_level = output_level;
+	err = plan_inputs(plan, 0,
+	                  picker->version->levels[level].tables + index, 1);
+	if (err != LSM_OK)
+		return err;
+	return complete_plan(picker, plan);
+}
+
+static enum lsm_err plan_trigger(const struct picker *picker,
+                                 const struct buf cursor[LSM_LEVELS],
+                                 struct compact_plan *plan)
+{
+	unsigned level = triggered_level(picker);
+
+	if (level == LSM_LEVELS)
+		return LSM_OK;
+	if (level == 0)
+		return plan_l0(picker, plan);
+	return plan_table(picker, level, level + 1,
+	                  cheapest_table(picker->version, level, level + 1,
+	                                 buf_slice(&cursor[level]), NULL),
+	                  plan);
+}
+
+/* What is worth doing although no trigger demands it. */
+static enum lsm_err plan_period(const struct picker *picker,
+                                const struct buf cursor[LSM_LEVELS],
+                                struct compact_plan *plan)
+{
+	const struct version *version = picker->version;
+
+	if (version->levels[0].count > 0)
+		return plan_l0(picker, plan);
+	for (unsigned level = 1; level < LAST_LEVEL; level++) {
+		unsigned output = first_used_level(version, level + 1);
+		size_t index =
+		    cheapest_table(version, level, output,
+		                   buf_slice(&cursor[level]), many_deletes);
+
+		if (index < version->levels[level].count)
+			return plan_table(picker, level, output, index, plan);
+	}
+	return LSM_OK;
+}
+
+/* The first table with tombstones past the cursor: one pass, which ends also
+   when snapshots keep the tombstones alive. */
+static enum lsm_err plan_rewrite(const struct picker *picker,
+                                 struct slice cursor, struct compact_plan *plan)
+{
+	const struct level *last = &picker->version->levels[LAST_LEVEL];
+
+	for (size_t i = 0; i < last->count; i++) {
+		const struct table_meta *meta = last->tables[i];
+
+		if (meta->info.deletes == 0 ||
+		    slice_compare(smallest_user(meta), cursor) < 0)
+			continue;
+		plan->level = LAST_LEVEL;
+		plan->output_level = LAST_LEVEL;
+		return plan_inputs(plan, 0, last->tables + i, 1);
+	}
+	return LSM_OK;
+}
+
+static enum lsm_err plan_all(const struct picker *picker,
+                             const struct buf cursor[LSM_LEVELS],
+                             struct compact_plan *plan)
+{
+	const struct version *version = picker->version;
+	unsigned level, output;
+
+	if (version->levels[0].count > 0)
+		return plan_l0(picker, plan);
+	level = first_used_level(version, 1);
+	if (level == LAST_LEVEL)
+		return plan_rewrite(picker, buf_slice(&cursor[LAST_LEVEL]),
+		                    plan);
+	output = first_used_level(version, level + 1);
+	return plan_table(picker, level, output,
+	                  cheapest_table(version, level, output,
+	                                 buf_slice(&cursor[level]), NULL),
+	                  plan);
+}
+
+static enum lsm_err make_plan(const struct picker *picker,
+                              const struct buf cursor[LSM_LEVELS],
+                              struct compact_plan *plan)
+{
+	enum lsm_err err;
+
+	if (picker->options->why == PICK_ALL)
+		return plan_all(picker, cursor, plan);
+	err = plan_trigger(picker, cursor, plan);
+	if (err != LSM_OK || plan->input_count[0] > 0 ||
+	    picker->options->why == PICK_TRIGGER)
+		return err;
+	return plan_period(picker, cursor, plan);
+}
+
+/* To the least key greater than `key`. */
+static enum lsm_err set_cursor(struct buf *cursor, struct slice key)
+{
+	enum lsm_err err = buf_set(cursor, key);
+
+	if (err != LSM_OK)
+		return err;
+	return buf_append(cursor, "", 1);
+}
+
+enum lsm_err pick_compaction(struct version *version,
+                             const struct pick_options *options,
+                             struct buf cursor[LSM_LEVELS],
+                             struct compact_plan *plan, bool *due_out)
+{
+	struct picker picker = {.version = version, .options = options};
+	struct slice smallest, largest;
+	enum lsm_err err;
+
+	assert(options->l0_trigger > 0);
+	assert(options->level_base_bytes > 0);
+	*due_out = false;
+	compact_plan_init(plan);
+	picker.base_level =
+	    size_levels(version, options->level_base_bytes, picker.targets);
+
+	err = make_plan(&picker, cursor, plan);
+	if (err != LSM_OK || plan->input_count[0] == 0)
+		goto out;
+	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
+	err = set_cursor(&cursor[plan->level], largest);
+	if (err != LSM_OK)
+		goto out;
+	*due_out = true;
+out:
+	if (err != LSM_OK)
+		compact_plan_release(plan);
+	return err;
+}
