@@ -28,6 +28,7 @@ enum sync_rank {
 	SYNC_RANK_WORKER = 170,   /* compact: job queues */
 	SYNC_RANK_CREDIT = 180,   /* mem: the credit pool */
 	SYNC_RANK_CACHE = 190,    /* base: one cache shard */
+	SYNC_RANK_WAL = 195,     /* wal: one sync of a log at a time */
 	SYNC_RANK_ENV = 200,      /* io: the in-memory env and fault env */
 	SYNC_RANK_LOG = 250,      /* base: the log sink */
 	SYNC_RANK_LEAF = 255,     /* takes nothing further */

@@ -41,7 +41,7 @@ struct file_header {
 	enum file_kind kind;
 	struct file_id id;
 	struct uuid family;
-	uint64_t extra; /* a log: the number of the log before it, or 0 */
+	uint64_t extra; /* for what a kind may need later; 0 now, not checked */
 };
 
 bool file_id_equal(struct file_id a, struct file_id b);

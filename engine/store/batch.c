@@ -17,6 +17,7 @@ enum lsm_err lsm_batch_create(struct lsm_batch **batch_out)
 		free(batch);
 		return LSM_ERR_NOMEM;
 	}
+	batch->end = batch->rep.len;
 	*batch_out = batch;
 	return LSM_OK;
 }
@@ -32,6 +33,7 @@ void lsm_batch_destroy(struct lsm_batch *batch)
 void lsm_batch_clear(struct lsm_batch *batch)
 {
 	batch->rep.len = BATCH_HEADER_BYTES;
+	batch->end = BATCH_HEADER_BYTES;
 	batch->entries = 0;
 	batch->bytes = 0;
 	batch->merges = false;
@@ -45,6 +47,7 @@ static enum lsm_err add(struct lsm_batch *batch, enum key_kind kind,
 	uint8_t *p;
 	enum lsm_err err;
 
+	batch->rep.len = batch->end; /* without counters */
 	if (key.len == 0 || key.len > LSM_KEY_MAX_BYTES ||
 	    value.len > LSM_VALUE_MAX_BYTES ||
 	    batch->rep.len + most > LSM_BATCH_MAX_BYTES)
@@ -63,6 +66,7 @@ static enum lsm_err add(struct lsm_batch *batch, enum key_kind kind,
 		memcpy(p, value.data, value.len);
 	p += value.len;
 	batch->rep.len = (size_t)(p - batch->rep.data);
+	batch->end = batch->rep.len;
 	batch->entries++;
 	batch->bytes += key.len + value.len;
 	return LSM_OK;
@@ -108,10 +112,11 @@ size_t lsm_batch_bytes(const struct lsm_batch *batch)
 enum lsm_err batch_finish(struct lsm_batch *batch, uint64_t first_seq,
                           struct slice *payload_out)
 {
-	enum lsm_err err = buf_reserve(&batch->rep,
-	                               LSM_COUNTERS * VARINT_MAX_BYTES);
 	uint8_t mask = 0;
+	enum lsm_err err;
 
+	batch->rep.len = batch->end; /* it may have been finished before */
+	err = buf_reserve(&batch->rep, LSM_COUNTERS * VARINT_MAX_BYTES);
 	if (err != LSM_OK)
 		return err;
 	for (unsigned i = 0; i < LSM_COUNTERS; i++) {

@@ -18,14 +18,15 @@ enum { BATCH_HEADER_BYTES = 8 + 4 + 1 };
 
 struct lsm_batch {
 	struct buf rep; /* header and entries; counters once it is finished */
+	size_t end;     /* of the entries in rep */
 	size_t entries;
 	size_t bytes; /* of keys and values */
 	bool merges;  /* it holds a merge operand */
 	int64_t counters[LSM_COUNTERS];
 };
 
-/* Write the header and the counters behind the entries; the batch can only be
-   cleared or destroyed afterwards. Errors: NOMEM. */
+/* Write the header, and the counters behind the entries. A batch whose write
+   failed may be added to and finished again. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err batch_finish(struct lsm_batch *batch,
                                          uint64_t first_seq,
                                          struct slice *payload_out);

@@ -63,6 +63,9 @@ enum lsm_err store_lay_out(struct env_dir *dir, const struct superblock *sb,
 	}
 	if (err == LSM_OK)
 		err = make_branch(dir, pool, &sb->family, state);
+	/* A power cut must not keep the superblock and lose a folder. */
+	if (err == LSM_OK)
+		err = env_dir_sync(dir);
 	if (err == LSM_OK)
 		err = superblock_write(dir, sb);
 	env_dir_close(pool);
@@ -155,7 +158,8 @@ enum lsm_err lsm_create(const struct env *env, const char *path,
 		err = clear_leftovers(dir, path);
 	if (err == LSM_OK)
 		err = fill_folder(env, dir, owner_area);
-	if (err == LSM_OK && made)
+	/* Also when an earlier attempt, or another, has just made the folder. */
+	if (err == LSM_OK)
 		err = env_dir_sync(parent);
 	env_dir_close(dir);
 	if (err != LSM_OK && made && env_remove_tree(parent, name) != LSM_OK)

@@ -49,6 +49,9 @@ static enum lsm_err append(struct lsm *store, const struct edit *edit)
 	enum lsm_err err = manifest_append(store->manifest, edit);
 
 	if (err != LSM_OK) {
+		/* The edit may be there at the next open, and what it adds,
+		   or what it removes, is named then. */
+		pool_keep_all(store->pool);
 		store_fail(store, LSM_ERR_POISONED,
 		           "the manifest could not be written");
 		err = LSM_ERR_POISONED;
@@ -89,6 +92,7 @@ static enum lsm_err roll(struct lsm *store)
 	if (err == LSM_OK)
 		err = manifest_publish(&store->place, &store->state, &fresh);
 	if (err != LSM_OK) {
+		pool_keep_all(store->pool);
 		store_fail(store, LSM_ERR_POISONED,
 		           "a new manifest could not be published");
 		return LSM_ERR_POISONED;

@@ -27,6 +27,7 @@ struct pool {
 	size_t slot_count;    /* a power of two */
 	size_t entries;
 	struct entry *garbage; /* no longer in the table */
+	bool swept;            /* what is named is known */
 	bool keep_all;
 };
 
@@ -160,9 +161,13 @@ void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id)
 	if (--e->refs == 0) {
 		*p = e->next;
 		pool->entries--;
-		e->next = pool->garbage;
-		pool->garbage = e;
-		wake = !pool->keep_all;
+		if (pool->swept) {
+			e->next = pool->garbage;
+			pool->garbage = e;
+			wake = !pool->keep_all;
+		} else {
+			free(e); /* the sweep will meet the file */
+		}
 	}
 	sync_unlock(&pool->mu);
 	if (wake)
@@ -216,5 +221,10 @@ static enum lsm_err sweep_one(void *ctx, const char *name)
 
 enum lsm_err pool_sweep(struct pool *pool)
 {
-	return env_dir_list(pool->dir, sweep_one, pool);
+	enum lsm_err err = env_dir_list(pool->dir, sweep_one, pool);
+
+	sync_lock(&pool->mu);
+	pool->swept = true;
+	sync_unlock(&pool->mu);
+	return err;
 }

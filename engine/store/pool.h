@@ -5,9 +5,9 @@
  *
  * References are counted in memory, from every manifest read at open and from
  * every version, log and fork since: nothing about them is stored, so nothing
- * can drift. A file whose last reference goes is deleted by gc. But as long as
- * one manifest could not be read whole, nobody knows what it names, and
- * then nothing is ever deleted.
+ * can drift. A file whose last reference goes is deleted by gc. But before all
+ * manifests were read nobody knows what they name: until the sweep nothing is
+ * deleted, and if one could not be read whole, nothing ever is.
  *
  * Threads: any. Locks: the pool's mutex; `wake` is called under no lock of the
  * pool, but under whatever the caller of pool_unref() holds.
@@ -34,7 +34,8 @@ LSM_MUST_CHECK enum lsm_err pool_ref(struct pool *pool, enum file_kind kind,
 /* One user fewer; the last one makes the file garbage. */
 void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id);
 
-/* From now on nothing is deleted: `ro`, or a manifest that cannot be read. */
+/* From now on nothing is deleted: `ro`, a manifest that cannot be read, or one
+   that was left in an unknown state. */
 void pool_keep_all(struct pool *pool);
 
 struct pool_garbage {
@@ -44,7 +45,8 @@ struct pool_garbage {
 /* Take one file to be deleted off the list; false when there is none. */
 bool pool_next_garbage(struct pool *pool, struct pool_garbage *out);
 
-/* Delete what is in the folder and what nothing names, at open. */
+/* Delete what is in the folder and what nothing names, at open, once all
+   manifests were read. From now on what becomes garbage is deleted. */
 LSM_MUST_CHECK enum lsm_err pool_sweep(struct pool *pool);
 
 #endif

@@ -179,11 +179,39 @@ static enum lsm_err write_out(struct replay *replay)
 	if (err != LSM_OK)
 		return err;
 	generation_unref(replay->gen);
-	return generation_create(store, NULL, &replay->gen);
+	return generation_create(store, store->credit, &replay->gen);
+}
+
+/*
+ * Credit for one batch. What this store replayed so far gives its own back once
+ * it is written out; only other stores are waited for.
+ */
+static enum lsm_err take_credit(struct replay *replay,
+                                const struct batch_reader *reader,
+                                size_t payload_bytes, uint64_t *taken_out)
+{
+	struct lsm *store = replay->store;
+	int64_t bound = (int64_t)memtable_bound(store->max_block_bytes,
+	                                        reader->entries, payload_bytes);
+	enum lsm_err err = LSM_OK;
+
+	*taken_out = 0;
+	if (store->options.read_only)
+		return LSM_OK; /* all of it stays in memory: not charged */
+	if (memtable_bytes(replay->gen->mem) >= store->options.memtable_bytes)
+		err = write_out(replay);
+	if (err == LSM_OK && !credit_try_take(store->credit, bound)) {
+		err = write_out(replay);
+		if (err == LSM_OK)
+			err = credit_take(store->credit, bound, true);
+	}
+	if (err == LSM_OK)
+		*taken_out = (uint64_t)bound;
+	return err;
 }
 
 static enum lsm_err replay_entries(struct replay *replay,
-                                   struct batch_reader *reader)
+                                   struct batch_reader *reader, uint64_t taken)
 {
 	struct memtable_chain chain = {0};
 	struct memtable *mem = replay->gen->mem;
@@ -200,7 +228,7 @@ static enum lsm_err replay_entries(struct replay *replay,
 	}
 	if (err == LSM_OK)
 		err = batch_reader_counters(reader, replay->counters);
-	memtable_settle(mem, 0);
+	memtable_settle(mem, taken);
 	if (err == LSM_OK) {
 		memtable_apply(mem, &chain);
 		replay->last_seq = reader->first_seq + reader->entries - 1;
@@ -213,6 +241,7 @@ static enum lsm_err replay_batch(struct replay *replay, struct slice payload,
 {
 	struct lsm *store = replay->store;
 	struct batch_reader reader;
+	uint64_t taken = 0;
 	enum lsm_err err = batch_reader_init(&reader, payload);
 
 	if (err == LSM_OK && reader.first_seq != replay->last_seq + 1) {
@@ -223,11 +252,10 @@ static enum lsm_err replay_batch(struct replay *replay, struct slice payload,
 		          (unsigned long long)replay->last_seq + 1);
 		return LSM_ERR_CORRUPT;
 	}
-	if (err == LSM_OK &&
-	    memtable_bytes(replay->gen->mem) >= store->options.memtable_bytes)
-		err = write_out(replay);
 	if (err == LSM_OK)
-		err = replay_entries(replay, &reader);
+		err = take_credit(replay, &reader, payload.len, &taken);
+	if (err == LSM_OK)
+		err = replay_entries(replay, &reader, taken);
 	if (err == LSM_ERR_CORRUPT)
 		log_error("%s/%s/%s: a batch cannot be decoded", store->path,
 		          POOL_DIR, log_name);
@@ -371,18 +399,22 @@ enum lsm_err store_recover(struct lsm *store)
 	store->place.pool = store->source.pool;
 	store->place.dir = store->branch_dir;
 	store->place.family = store->superblock.family;
-	if (!ro)
-		err = pool_sweep(store->pool);
-	if (err != LSM_OK)
-		goto out;
 
 	replay.last_seq = store->state.flushed_seq;
 	memcpy(replay.counters, store->state.counters,
 	       sizeof(replay.counters));
+	/*
+	 * What was read may be in the page cache only, of a process that died:
+	 * a file that it does not name may be named by what is on the disk. So
+	 * nothing is deleted before it was published anew, durably.
+	 */
 	if (!ro)
 		err = begin_manifest(store);
+	if (err == LSM_OK && !ro)
+		err = pool_sweep(store->pool);
 	if (err == LSM_OK)
-		err = generation_create(store, NULL, &replay.gen);
+		err = generation_create(store, ro ? NULL : store->credit,
+		                        &replay.gen);
 	if (err == LSM_OK)
 		err = replay_logs(&replay);
 	if (err == LSM_OK && !ro)

@@ -12,6 +12,7 @@ enum {
 	RUNTIME_CACHE_SHARDS = 16,
 	RUNTIME_OPEN_TABLES = 512,
 	RUNTIME_EXPIRE_MS = 100,
+	RUNTIME_KICK_RETRY_MS = 5,
 	RUNTIME_COMPACTION_THREADS_MAX = 16,
 };
 
@@ -64,15 +65,18 @@ static void run_kick(struct worker_job *job)
 	                                       offsetof(struct lsm_runtime,
 	                                                kick));
 	struct lsm *store = pin_victim(runtime);
+	struct credit_stats credit;
 	enum lsm_err err = LSM_OK;
 
 	if (store != NULL) {
 		err = store_lead_and_seal(store);
 		unpin(runtime, store);
 	}
-	/* After a failure wait before the pool may ask again. */
-	if (err != LSM_OK)
-		worker_submit(runtime->workers, job, STORE_RETRY_MIN_MS);
+	/* Wait before the pool may ask again: after a failure, and while what
+	   could be sealed is held by a store that is not open yet. */
+	credit_pool_stats(runtime->credit, &credit);
+	if (err != LSM_OK || (store == NULL && credit.mutable_bytes > 0))
+		worker_submit(runtime->workers, job, RUNTIME_KICK_RETRY_MS);
 	else
 		credit_kick_done(runtime->credit);
 }
