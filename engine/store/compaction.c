@@ -49,9 +49,10 @@ static enum lsm_err carry_out(struct lsm *store, struct version *version,
 	return err;
 }
 
-/* Do the most urgent compaction; *done_out says whether there was one. */
+/* Do the most urgent compaction; *done_out says whether there was one.
+   `cursor` NULL: the store's own. */
 static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
-                                 bool *done_out)
+                                 struct buf *cursor, bool *done_out)
 {
 	struct pick_options options;
 	struct compact_plan plan;
@@ -66,7 +67,8 @@ static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
 	version_ref(version);
 	sync_unlock(&store->tree_mu);
 
-	err = pick_compaction(version, &options, store->cursor, &plan,
+	err = pick_compaction(version, &options,
+	                      cursor != NULL ? cursor : store->cursor, &plan,
 	                      done_out);
 	if (err == LSM_OK && *done_out)
 		err = carry_out(store, version, &plan);
@@ -109,11 +111,11 @@ void store_compact_run(struct worker_job *job)
 
 	if (store_writable(store) != LSM_OK || atomic_load(&store->stop))
 		return;
-	err = compact_once(store, PICK_TRIGGER, &done);
+	err = compact_once(store, PICK_TRIGGER, NULL, &done);
 	if (err == LSM_OK && !done && period_is_over(store)) {
 		seal_if_idle(store);
 		do {
-			err = compact_once(store, PICK_PERIOD, &done);
+			err = compact_once(store, PICK_PERIOD, NULL, &done);
 		} while (err == LSM_OK && done &&
 		         !atomic_load(&store->stop));
 	}
@@ -139,10 +141,14 @@ void store_compact_run(struct worker_job *job)
 
 enum lsm_err lsm_compact_all(struct lsm *store)
 {
+	/* Of its own: every table with tombstones is rewritten once. */
+	struct buf cursor[LSM_LEVELS] = {BUF_INIT};
 	bool done = true;
 	enum lsm_err err = lsm_flush(store);
 
 	while (err == LSM_OK && done)
-		err = compact_once(store, PICK_ALL, &done);
+		err = compact_once(store, PICK_ALL, cursor, &done);
+	for (unsigned level = 0; level < LSM_LEVELS; level++)
+		buf_release(&cursor[level]);
 	return err;
 }

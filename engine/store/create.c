@@ -91,11 +91,46 @@ static enum lsm_err refuse_foreign(void *ctx, const char *name)
 	return LSM_ERR_EXISTS;
 }
 
+struct leftover {
+	const char *path, *folder;
+};
+
+/* An unfinished attempt had an empty pool, and branches named by numbers: a
+   folder of that name that holds anything else is somebody's own. */
+static enum lsm_err refuse_strange(void *ctx, const char *name)
+{
+	const struct leftover *left = ctx;
+
+	if (strcmp(left->folder, BRANCHES_DIR) == 0 &&
+	    strspn(name, "0123456789abcdef") == STORE_BRANCH_NAME_BYTES - 1)
+		return LSM_OK;
+	log_error("%s: the folder is not empty: it holds %s/%s", left->path,
+	          left->folder, name);
+	return LSM_ERR_EXISTS;
+}
+
+static enum lsm_err check_leftover(struct env_dir *dir, const char *path,
+                                   const char *folder)
+{
+	struct leftover left = {path, folder};
+	struct env_dir *sub = NULL;
+	enum lsm_err err = env_dir_open_at(dir, folder, &sub);
+
+	if (err == LSM_OK)
+		err = env_dir_list(sub, refuse_strange, &left);
+	env_dir_close(sub);
+	return err == LSM_ERR_NOT_FOUND ? LSM_OK : err;
+}
+
 static enum lsm_err clear_leftovers(struct env_dir *dir, const char *path)
 {
 	enum lsm_err err =
 		env_dir_list(dir, refuse_foreign, (void *)(uintptr_t)path);
 
+	if (err == LSM_OK)
+		err = check_leftover(dir, path, POOL_DIR);
+	if (err == LSM_OK)
+		err = check_leftover(dir, path, BRANCHES_DIR);
 	if (err == LSM_OK)
 		err = env_remove_tree(dir, POOL_DIR);
 	if (err == LSM_OK)
@@ -143,6 +178,10 @@ enum lsm_err lsm_create(const struct env *env, const char *path,
 
 	if (env == NULL)
 		env = env_posix();
+	if (owner_area.len > LSM_OWNER_AREA_BYTES) {
+		log_error("%s: the owner's area is too big", path);
+		return LSM_ERR_TOO_BIG;
+	}
 	err = store_open_parent(env, path, &parent, &name);
 	if (err != LSM_OK)
 		return err;

@@ -163,16 +163,18 @@ enum lsm_err lsm_flush(struct lsm *store)
 	last_try = store->flush_tries;
 	if (newest != NULL)
 		generation_ref(newest);
-	/* It has left the queue once the oldest one there is a later one. */
+	/* It has left the queue once the oldest one there is a later one. A
+	   store that failed flushes no more: look before waiting. */
 	while (newest != NULL && err == LSM_OK &&
 	       store->oldest_sealed != NULL &&
 	       store->oldest_sealed->last_seq <= newest->last_seq) {
+		err = atomic_load(&store->failed);
+		if (err != LSM_OK)
+			break;
 		sync_wait(&store->changed, &store->tree_mu);
 		if (store->flush_tries != last_try)
 			err = store->flush_err;
 		last_try = store->flush_tries;
-		if (err == LSM_OK)
-			err = atomic_load(&store->failed);
 	}
 	sync_unlock(&store->tree_mu);
 	generation_unref(newest);

@@ -195,6 +195,23 @@ static enum lsm_err refuse_existing(struct env_dir *parent, const char *name,
 	return LSM_ERR_EXISTS;
 }
 
+/* Give the finished store its name, durably, or let it keep the temporary one. */
+static enum lsm_err publish(struct env_dir *parent, const char *tmp,
+                            const char *name, const char *path)
+{
+	enum lsm_err err = env_rename(parent, tmp, parent, name, true);
+
+	if (err == LSM_ERR_EXISTS)
+		log_error("%s: it exists already", path);
+	if (err != LSM_OK)
+		return err;
+	err = env_dir_sync(parent);
+	if (err != LSM_OK &&
+	    env_rename(parent, name, parent, tmp, true) != LSM_OK)
+		log_warning("%s: it is there, but perhaps not durable", path);
+	return err;
+}
+
 static enum lsm_err build(struct capture *c, struct env_dir *parent,
                           const char *name, const char *path)
 {
@@ -213,18 +230,11 @@ static enum lsm_err build(struct capture *c, struct env_dir *parent,
 	if (err == LSM_OK)
 		err = store_lay_out(dir, &sb, &c->state, share_files, c);
 	env_dir_close(dir);
-	if (err == LSM_OK) {
-		err = env_rename(parent, tmp, parent, name, true);
-		if (err == LSM_ERR_EXISTS)
-			log_error("%s: it exists already", path);
-	}
-	if (err != LSM_OK) {
-		if (env_remove_tree(parent, tmp) != LSM_OK)
-			log_warning("%s: the unfinished fork %s stays", path,
-			            tmp);
-		return err;
-	}
-	return env_dir_sync(parent);
+	if (err == LSM_OK)
+		err = publish(parent, tmp, name, path);
+	if (err != LSM_OK && env_remove_tree(parent, tmp) != LSM_OK)
+		log_warning("%s: the unfinished fork %s stays", path, tmp);
+	return err;
 }
 
 static void release_capture(struct capture *c)

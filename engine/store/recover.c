@@ -288,11 +288,8 @@ static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 	err = wal_reader_open(store->source.pool, FILE_KIND_LOG, log->id,
 	                      &store->superblock.family, log->promised_upto,
 	                      &reader);
-	if (err == LSM_ERR_NOT_FOUND) {
-		log_error("%s/%s/%s: the log is missing", store->path, POOL_DIR,
-		          name);
-		err = LSM_ERR_LOST;
-	}
+	if (err == LSM_ERR_NOT_FOUND)
+		err = LSM_ERR_LOST; /* told by the reader */
 	while (err == LSM_OK && more) {
 		err = wal_reader_next(reader, &payload, &more);
 		if (err == LSM_OK && more && !torn_before)

@@ -231,6 +231,17 @@ void branch_grow(struct branch *branch)
 	edit_release(&edit);
 }
 
+void branch_add_tables(struct branch *branch, unsigned count)
+{
+	struct edit edit;
+
+	edit_init(&edit);
+	for (unsigned i = 0; i < count; i++)
+		draw_table(branch, &edit);
+	must_be_ok(branch_append(branch, &edit));
+	edit_release(&edit);
+}
+
 void fingerprint(const struct manifest_state *state, struct buf *out)
 {
 	const struct branch_identity *branch = &state->branch;

@@ -42,6 +42,9 @@ void draw_edit(struct branch *branch, struct edit *edit);
 /* Draw one and append it. */
 void branch_grow(struct branch *branch);
 
+/* Append one edit that adds `count` tables. */
+void branch_add_tables(struct branch *branch, unsigned count);
+
 /* All that a state says, the numbers of list and manifest left out. */
 void fingerprint(const struct manifest_state *state, struct buf *out);
 

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/* test_read.c: get, snapshots and iterators; and blocks that are damaged. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "tests/engine/store/store_kit.h"
+
+enum { FILLED = 300, SNAPSHOTS = 8 };
+
+static struct kit kit;
+
+static void setup(void)
+{
+	kit_init(&kit);
+	kit_create(&kit);
+}
+
+static void teardown(void)
+{
+	kit_log_end();
+	kit_release(&kit);
+}
+
+START_TEST(value_is_found_wherever_it_lies)
+{
+	kit_put(kit.store, "deep", "1");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	kit_put(kit.store, "l0", "2");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_put(kit.store, "memory", "3");
+	kit_expect(kit.store, "deep", "1");
+	kit_expect(kit.store, "l0", "2");
+	kit_expect(kit.store, "memory", "3");
+	kit_expect(kit.store, "nowhere", NULL);
+	kit_put(kit.store, "deep", "");
+	kit_expect(kit.store, "deep", "");
+	kit_delete(kit.store, "l0");
+	kit_expect(kit.store, "l0", NULL);
+	ck_assert_uint_eq(kit_count(kit.store, "", ""), 2);
+}
+END_TEST
+
+START_TEST(operands_fold_across_all_places)
+{
+	kit_put(kit.store, "m", "base,");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	kit_merge(kit.store, "m", "deep,");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	kit_merge(kit.store, "m", "l0,");
+	kit_merge(kit.store, "alone", "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_merge(kit.store, "m", "memory,");
+	kit_merge(kit.store, "m", "last");
+	kit_expect(kit.store, "m", "base,deep,l0,memory,last");
+	kit_expect(kit.store, "alone", "x");
+	ck_assert_uint_eq(lsm_pending_merges(kit.store, slice_str("m")), 2);
+	ck_assert_uint_eq(lsm_pending_merges(kit.store, slice_str("alone")), 0);
+	kit_delete(kit.store, "m");
+	kit_merge(kit.store, "m", "new");
+	kit_expect(kit.store, "m", "new");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	kit_expect(kit.store, "m", "new");
+}
+END_TEST
+
+START_TEST(key_over_the_limit_is_not_found)
+{
+	static uint8_t key[LSM_KEY_MAX_BYTES + 1];
+	struct buf value = BUF_INIT;
+
+	kit_put(kit.store, "a", "1");
+	ASSERT_ERR(lsm_get(kit.store, NULL, slice_make(key, sizeof(key)),
+	                   &value),
+	           NOT_FOUND);
+	ASSERT_OK(lsm_flush(kit.store));
+	ASSERT_ERR(lsm_get(kit.store, NULL, slice_make(key, sizeof(key)),
+	                   &value),
+	           NOT_FOUND);
+	ASSERT_ERR(lsm_get(kit.store, NULL, slice_make(NULL, 0), &value),
+	           NOT_FOUND);
+	buf_release(&value);
+}
+END_TEST
+
+/* ---- snapshots ------------------------------------------------------------- */
+
+static void expect_round(const struct lsm_snapshot *snap, int round)
+{
+	char value[16], merged[2 * SNAPSHOTS + 1] = "";
+
+	snprintf(value, sizeof(value), "%d", round);
+	for (int i = 0; i <= round; i++)
+		strcat(merged, "x");
+	kit_expect_at(kit.store, snap, "changes", value);
+	kit_expect_at(kit.store, snap, "merges", merged);
+	kit_expect_at(kit.store, snap, "comes", round >= 3 ? "1" : NULL);
+	kit_expect_at(kit.store, snap, "goes", round >= 3 ? NULL : "1");
+}
+
+static size_t count_at(const struct lsm_snapshot *snap)
+{
+	struct lsm_iter *it;
+	size_t count = 0;
+
+	ASSERT_OK(lsm_iter_create(kit.store, snap, slice_str(""), slice_str(""),
+	                          &it));
+	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
+	     lsm_iter_next(it))
+		count++;
+	ASSERT_OK(lsm_iter_status(it));
+	lsm_iter_destroy(it);
+	return count;
+}
+
+START_TEST(snapshot_sees_its_state_across_flush_and_compaction)
+{
+	struct lsm_snapshot *snaps[SNAPSHOTS];
+
+	kit_put(kit.store, "goes", "1");
+	for (int i = 0; i < SNAPSHOTS; i++) {
+		char value[16];
+
+		snprintf(value, sizeof(value), "%d", i);
+		kit_put(kit.store, "changes", value);
+		kit_merge(kit.store, "merges", "x");
+		if (i == 3) {
+			kit_put(kit.store, "comes", "1");
+			kit_delete(kit.store, "goes");
+		}
+		ASSERT_OK(lsm_snapshot_take(kit.store, &snaps[i]));
+		if (i % 3 == 1)
+			ASSERT_OK(lsm_flush(kit.store));
+		if (i % 3 == 2)
+			ASSERT_OK(lsm_compact_all(kit.store));
+		for (int s = 0; s <= i; s++)
+			expect_round(snaps[s], s);
+	}
+	kit_fill(kit.store, "z", FILLED, "later");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	/* In an order that is not that of taking them. */
+	for (int i = 0; i < SNAPSHOTS; i++) {
+		int next = (i * 3 + 1) % SNAPSHOTS;
+
+		expect_round(snaps[next], next);
+		ck_assert_uint_eq(count_at(snaps[next]), 3);
+		lsm_snapshot_release(kit.store, snaps[next]);
+		if (i % 3 == 0)
+			ASSERT_OK(lsm_compact_all(kit.store));
+	}
+	expect_round(NULL, SNAPSHOTS - 1);
+	lsm_snapshot_release(kit.store, NULL);
+}
+END_TEST
+
+START_TEST(iterator_keeps_the_state_it_began_with)
+{
+	struct lsm_iter *it;
+	size_t count = 0;
+
+	kit_fill(kit.store, "k", FILLED, "first");
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
+	                          &it));
+	kit_fill(kit.store, "k", 2 * FILLED, "second");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
+	     lsm_iter_next(it)) {
+		ck_assert_mem_eq(lsm_iter_value(it).data, "first", 5);
+		count++;
+	}
+	ASSERT_OK(lsm_iter_status(it));
+	ck_assert_uint_eq(count, FILLED);
+	lsm_iter_destroy(it);
+}
+END_TEST
+
+/* ---- iterators ----------------------------------------------------------------- */
+
+/* The first key from `target` on, within bounds; "" for none. */
+static void expect_first(const char *lower, const char *upper,
+                         const char *target, const char *first, size_t count)
+{
+	struct lsm_iter *it;
+	size_t met = 0;
+
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(lower),
+	                          slice_str(upper), &it));
+	ck_assert(!lsm_iter_valid(it));
+	lsm_iter_seek(it, slice_str(target));
+	ck_assert(lsm_iter_valid(it) == (count > 0));
+	if (count > 0)
+		ck_assert(slice_equal(lsm_iter_key(it), slice_str(first)));
+	for (; lsm_iter_valid(it); lsm_iter_next(it))
+		met++;
+	ASSERT_OK(lsm_iter_status(it));
+	ck_assert_uint_eq(met, count);
+	/* Back again. */
+	lsm_iter_seek(it, slice_str(target));
+	ck_assert(lsm_iter_valid(it) == (count > 0));
+	lsm_iter_destroy(it);
+}
+
+START_TEST(iterator_stays_within_its_bounds)
+{
+	const char *keys[] = {"a", "b", "ba", "c", "d", "e"};
+
+	for (int place = 0; place < 3; place++) {
+		for (int i = 0; i < 6; i++)
+			if (place == 0 || i % 2 == place % 2)
+				kit_put(kit.store, keys[i], keys[i]);
+		kit_delete(kit.store, "d");
+		expect_first("", "", "", "a", 5);
+		expect_first("b", "", "", "b", 4);
+		expect_first("b", "", "a", "b", 4);
+		expect_first("", "c", "", "a", 3);
+		expect_first("b", "c", "", "b", 2);
+		expect_first("b", "c", "b\x01", "ba", 1);
+		expect_first("b", "c", "c", "", 0);
+		expect_first("c", "b", "", "", 0);
+		expect_first("b", "b", "", "", 0);
+		expect_first("", "", "d", "e", 1);
+		expect_first("", "", "f", "", 0);
+		expect_first("x", "", "", "", 0);
+		if (place == 0)
+			ASSERT_OK(lsm_flush(kit.store));
+		else
+			ASSERT_OK(lsm_compact_all(kit.store));
+	}
+}
+END_TEST
+
+START_TEST(iterator_gives_keys_in_order_with_their_values)
+{
+	struct lsm_iter *it;
+	char last[KIT_NAME_BYTES] = "";
+
+	kit_fill(kit.store, "k", FILLED, "first");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fill(kit.store, "k", FILLED / 2, "second");
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
+	                          &it));
+	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
+	     lsm_iter_next(it)) {
+		struct slice key = lsm_iter_key(it);
+		char text[KIT_NAME_BYTES];
+
+		snprintf(text, sizeof(text), "%.*s", (int)key.len,
+		         (const char *)key.data);
+		ck_assert_str_gt(text, last);
+		strcpy(last, text);
+		ck_assert_mem_eq(lsm_iter_value(it).data,
+		                 strcmp(text, "k000150") < 0 ? "second"
+		                                             : "first",
+		                 5);
+	}
+	ASSERT_OK(lsm_iter_status(it));
+	lsm_iter_destroy(it);
+	ck_assert_str_eq(last, "k000299");
+}
+END_TEST
+
+/* ---- damage ----------------------------------------------------------------------- */
+
+static bool is_corrupt(const char *prefix, unsigned i)
+{
+	struct buf value = BUF_INIT;
+	char key[32];
+	enum lsm_err err;
+
+	snprintf(key, sizeof(key), "%s%06u", prefix, i);
+	err = lsm_get(kit.store, NULL, slice_str(key), &value);
+	if (err == LSM_OK)
+		ck_assert_mem_eq(value.data, "first", 5);
+	else
+		ASSERT_ERR(err, CORRUPT);
+	buf_release(&value);
+	return err == LSM_ERR_CORRUPT;
+}
+
+START_TEST(damaged_block_is_an_error_for_what_it_holds_alone)
+{
+	static struct kit_names tables;
+	unsigned corrupt = 0;
+	struct lsm_iter *it;
+
+	kit_fill(kit.store, "k", FILLED, "first");
+	kit_close(&kit);
+	kit_list(kit.env, KIT_POOL, ".sst", &tables);
+	ck_assert_uint_eq(tables.count, 1);
+	kit_flip(kit.env, KIT_POOL, tables.name[0], 5000);
+	kit_open(&kit);
+	kit_log_begin();
+	for (unsigned i = 0; i < FILLED; i++)
+		corrupt += is_corrupt("k", i);
+	kit_log_end();
+	ck_assert_uint_gt(corrupt, 0);
+	ck_assert_uint_lt(corrupt, 30); /* 1 KiB of 100-byte values */
+	ck_assert(kit_log_has(tables.name[0], "offset"));
+
+	kit_log_begin();
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
+	                          &it));
+	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
+	     lsm_iter_next(it))
+		continue;
+	ASSERT_ERR(lsm_iter_status(it), CORRUPT);
+	lsm_iter_destroy(it);
+
+	/* Compaction cannot go on, and loses nothing. */
+	kit_fill(kit.store, "k", FILLED, "first");
+	ASSERT_ERR(lsm_compact_all(kit.store), CORRUPT);
+	kit_expect_filled(kit.store, "k", FILLED, "first");
+}
+END_TEST
+
+START_TEST(missing_table_is_an_error_for_its_keys_alone)
+{
+	static struct kit_names tables;
+	struct buf value = BUF_INIT;
+
+	kit_fill(kit.store, "k", FILLED, "first");
+	kit_close(&kit);
+	kit_list(kit.env, KIT_POOL, ".sst", &tables);
+	kit_remove_file(kit.env, KIT_POOL, tables.name[0]);
+	kit_open(&kit);
+	kit_put(kit.store, "a", "1");
+	kit_log_begin();
+	ck_assert_int_ne(lsm_get(kit.store, NULL, slice_str("k000001"), &value),
+	                 LSM_OK);
+	ck_assert_int_ne(lsm_get(kit.store, NULL, slice_str("k000001"), &value),
+	                 LSM_ERR_NOT_FOUND);
+	ck_assert(kit_log_has(tables.name[0], ""));
+	kit_expect(kit.store, "a", "1");
+	kit_expect(kit.store, "z", NULL);
+	buf_release(&value);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("read");
+	TCase *tc = tcase_create("read");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, value_is_found_wherever_it_lies);
+	tcase_add_test(tc, operands_fold_across_all_places);
+	tcase_add_test(tc, key_over_the_limit_is_not_found);
+	tcase_add_test(tc, snapshot_sees_its_state_across_flush_and_compaction);
+	tcase_add_test(tc, iterator_keeps_the_state_it_began_with);
+	tcase_add_test(tc, iterator_stays_within_its_bounds);
+	tcase_add_test(tc, iterator_gives_keys_in_order_with_their_values);
+	tcase_add_test(tc, damaged_block_is_an_error_for_what_it_holds_alone);
+	tcase_add_test(tc, missing_table_is_an_error_for_its_keys_alone);
+	suite_add_tcase(suite, tc);
+	return kit_run(suite);
+}
