@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * data_range.c: sizes and holes.
+ *
+ * What is taken away is a list of chunks that exist: whole ones are deleted, one
+ * that loses its end is trimmed, one that loses its middle is cleared. A change
+ * deletes at most DATA_CUT_MAX_KEYS keys; more goes in steps, each a batch that
+ * leaves a valid file: a cut goes from the end, so that after a crash the file
+ * is longer than asked for, but whole.
+ *
+ * How much credit a step needs depends on the file, which is looked at before
+ * its lock is taken. When another writer changed it meanwhile and the credit
+ * does not suffice any more, the step begins again.
+ */
+#include "fs/data.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+
+#include "fs/inode.h"
+
+/* One call, in as many steps as it takes. */
+struct range {
+	struct fs *fs;
+	struct fs_op *op; /* its credit is for the first step */
+	uint64_t ino;
+	uint64_t from, to; /* bytes to take away; `from` moves with the steps */
+	uint64_t size;     /* the size that is wanted in the end */
+	int (*step)(struct range *range, struct change *change,
+	            struct inode *inode);
+	bool shrinks; /* it does nothing but free */
+	bool again;   /* the step did not finish the call */
+	uint64_t need_bytes; /* of credit, when a step had too little */
+
+	/* For fs_setattr(); applied by the last step. */
+	unsigned which;
+	const struct fs_attr *set;
+	struct fs_attr *attr; /* NULL: not wanted */
+};
+
+/* ---- taking away ------------------------------------------------------------- */
+
+/* Take the bytes from `from` to `to` out of a chunk. */
+static int discard(struct change *change, struct inode *inode,
+                   const struct data_extent *extent, uint64_t from,
+                   uint64_t to)
+{
+	uint64_t start = chunk_start(extent->index);
+	uint32_t a = from > start ? (uint32_t)(from - start) : 0;
+	uint32_t b = to - start < CHUNK_BYTES ? (uint32_t)(to - start)
+	                                      : (uint32_t)CHUNK_BYTES;
+	struct buf operand = BUF_INIT;
+	struct schema_key key;
+	enum lsm_err err;
+
+	if (a >= extent->len)
+		return 0;
+	schema_chunk_key(&key, inode->ino, extent->index);
+	if (a == 0 && b >= extent->len) {
+		change_delete(change, &key);
+		inode_charge(change, inode, extent->len, 0);
+		return 0;
+	}
+	if (b >= extent->len) {
+		err = chunk_trim(&operand, a);
+		inode_charge(change, inode, extent->len, a);
+	} else {
+		err = chunk_clear(&operand, a, b - a);
+	}
+	if (err == LSM_OK)
+		change_merge(change, &key, buf_slice(&operand));
+	buf_release(&operand);
+	return fs_errno(err);
+}
+
+static int discard_all(struct change *change, struct inode *inode,
+                       const struct data_extents *extents, uint64_t from,
+                       uint64_t to)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < extents->count; i++)
+		err = discard(change, inode, &extents->items[i], from, to);
+	return err;
+}
+
+static int discard_inline(struct change *change, struct inode *inode,
+                          uint64_t from, uint64_t to)
+{
+	struct buf bytes = BUF_INIT;
+	size_t before;
+	int err;
+
+	err = data_get_inline(change->fs, NULL, inode, &bytes);
+	before = bytes.len;
+	if (err == 0 && from < before) {
+		if (to >= before)
+			bytes.len = (size_t)from;
+		else
+			memset(bytes.data + from, 0, (size_t)(to - from));
+		data_put_inline(change, inode, before, buf_slice(&bytes));
+	}
+	buf_release(&bytes);
+	return err;
+}
+
+/*
+ * The last chunks of [from, end), at most DATA_CUT_MAX_KEYS, and the index from
+ * which on these are all. Where lengths must be looked up, widen the look
+ * downwards until a look finds too many: those are left for the next step.
+ */
+static int collect_tail(struct fs *fs, const struct inode *inode,
+                        uint64_t from, uint64_t end,
+                        struct data_extents *extents, uint64_t *start_out)
+{
+	uint64_t span = DATA_CUT_MAX_KEYS;
+	uint64_t start = end;
+	bool more = false;
+	int err = 0;
+
+	while (err == 0 && start > from) {
+		uint64_t lower = start - from > span ? start - span : from;
+		size_t count = extents->count;
+
+		err = data_collect(fs, inode, lower, start,
+		                   DATA_CUT_MAX_KEYS - count, extents, &more);
+		if (more) {
+			extents->count = count;
+			break;
+		}
+		start = lower;
+		span *= 2;
+	}
+	*start_out = start;
+	return err;
+}
+
+/* Take away all chunks past range->size, or as many as a step may. */
+static int cut_chunks(struct range *range, struct change *change,
+                      struct inode *inode)
+{
+	struct data_extents extents = {0};
+	uint64_t first = chunk_index(range->size);
+	uint64_t reached = range->size;
+	uint64_t start;
+	int err;
+
+	err = collect_tail(range->fs, inode, first, data_chunk_count(inode),
+	                   &extents, &start);
+	if (err != 0)
+		goto out;
+	range->again = start > first;
+	if (range->again)
+		reached = chunk_start(start);
+	err = discard_all(change, inode, &extents, reached, inode->size);
+	inode->size = reached;
+out:
+	data_extents_release(&extents);
+	return err;
+}
+
+static int cut(struct range *range, struct change *change, struct inode *inode)
+{
+	int err;
+
+	if (data_is_inline(inode)) {
+		err = discard_inline(change, inode, range->size, inode->size);
+		inode->size = range->size;
+	} else {
+		err = cut_chunks(range, change, inode);
+	}
+	if (err == 0 && inode->size == 0) {
+		inode->flags |= SCHEMA_IS_INLINE;
+		inode->flags &= (uint16_t)~SCHEMA_MAY_HAVE_HOLES;
+	}
+	return err;
+}
+
+/* What is added is a hole; of the bytes there are, the first `keep` stay. That
+   is less than all only in an inline file that outgrows its form. */
+static int grow(struct change *change, struct inode *inode, uint64_t size,
+                uint64_t keep)
+{
+	int err = 0;
+
+	if (size <= inode->size)
+		return 0;
+	if (data_is_inline(inode) && size > SCHEMA_INLINE_MAX_BYTES)
+		err = data_leave_inline(change, inode, keep, 0,
+		                        slice_make(NULL, 0));
+	if (err != 0)
+		return err;
+	inode->flags |= SCHEMA_MAY_HAVE_HOLES;
+	inode->size = size;
+	return 0;
+}
+
+/* Take away range->from to `to`, or as much as a step may. */
+static int punch_chunks(struct range *range, struct change *change,
+                        struct inode *inode, uint64_t to)
+{
+	struct data_extents extents = {0};
+	int err;
+
+	err = data_collect(range->fs, inode, chunk_index(range->from),
+	                   chunk_index(to - 1) + 1, DATA_CUT_MAX_KEYS, &extents,
+	                   &range->again);
+	if (err != 0)
+		goto out;
+	if (range->again)
+		to = chunk_start(extents.items[extents.count - 1].index + 1);
+	err = discard_all(change, inode, &extents, range->from, to);
+	range->from = to;
+out:
+	data_extents_release(&extents);
+	return err;
+}
+
+static int punch(struct range *range, struct change *change,
+                 struct inode *inode)
+{
+	uint64_t to = range->to < inode->size ? range->to : inode->size;
+	int err;
+
+	if (range->from >= to)
+		return 0;
+	if (data_is_inline(inode))
+		err = discard_inline(change, inode, range->from, to);
+	else
+		err = punch_chunks(range, change, inode, to);
+	inode->flags |= SCHEMA_MAY_HAVE_HOLES;
+	return err;
+}
+
+/* ---- steps ------------------------------------------------------------------------ */
+
+/* Keys that taking away can touch, seen from before the lock is taken. */
+static uint64_t count_keys(const struct range *range, const struct inode *inode)
+{
+	uint64_t to = range->to < inode->size ? range->to : inode->size;
+	uint64_t keys;
+
+	if (data_is_inline(inode) || range->from >= to)
+		return 0;
+	keys = chunk_index(to - 1) - chunk_index(range->from) + 1;
+	/* Each chunk that exists has a block at least. */
+	if (keys > inode->alloc_bytes / CHUNK_BLOCK_BYTES)
+		keys = inode->alloc_bytes / CHUNK_BLOCK_BYTES;
+	return keys < DATA_CUT_MAX_KEYS ? keys : DATA_CUT_MAX_KEYS;
+}
+
+static uint64_t step_credit(const struct range *range,
+                            const struct inode *inode)
+{
+	uint64_t credit = fs_credit(range->fs, FS_CREDIT_SIZE, 0);
+	size_t keys = (size_t)count_keys(range, inode);
+
+	/* A key and its operand take less than 32 bytes. */
+	if (keys > DATA_CUT_CREDIT_KEYS)
+		credit += lsm_admission_bound(range->fs->store, keys,
+		                              keys * 32);
+	return credit > range->need_bytes ? credit : range->need_bytes;
+}
+
+/* With the inode locked. EAGAIN: the credit was too little. */
+static int run_locked(struct range *range, struct change *change)
+{
+	uint64_t from = range->from;
+	struct inode inode;
+	int err;
+
+	err = inode_load_file(range->fs, NULL, range->ino, &inode);
+	if (err != 0)
+		return err;
+	inode.mtime = change->now;
+	inode.ctime = change->now;
+	err = range->step(range, change, &inode);
+	if (err != 0)
+		return err;
+	if (!range->again && range->set != NULL)
+		inode_apply(change, &inode, range->which, range->set);
+	inode_save(change, &inode);
+	if (change->err == LSM_OK && !change_fits(change)) {
+		range->from = from;
+		range->need_bytes = change_need(change);
+		return EAGAIN;
+	}
+	err = change_commit(change);
+	if (err == 0 && range->attr != NULL)
+		inode_attr(&inode, range->attr);
+	return err;
+}
+
+static int run_step(struct range *range)
+{
+	struct ilock_set locks;
+	struct change change;
+	struct inode inode;
+	int err;
+
+	range->again = false;
+	err = inode_load_file(range->fs, NULL, range->ino, &inode);
+	if (err != 0)
+		return change_refuse(range->op, err);
+	err = change_begin(&change, range->fs, range->op,
+	                   step_credit(range, &inode),
+	                   range->shrinks || range->size < inode.size);
+	if (err != 0)
+		return err;
+	ilock_set_init(&locks);
+	ilock_set_add(&locks, range->ino);
+	ilock_acquire(&range->fs->locks, &locks);
+	err = run_locked(range, &change);
+	ilock_release(&range->fs->locks, &locks);
+	change_end(&change);
+	return err;
+}
+
+static int run(struct range *range)
+{
+	int err;
+
+	do {
+		err = run_step(range);
+	} while (err == EAGAIN || (err == 0 && range->again));
+	return err;
+}
+
+/* ---- the public ones ---------------------------------------------------------------- */
+
+static int step_set_size(struct range *range, struct change *change,
+                         struct inode *inode)
+{
+	if (range->size < inode->size)
+		return cut(range, change, inode);
+	return grow(change, inode, range->size, inode->size);
+}
+
+int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino,
+                  unsigned which, const struct fs_attr *set,
+                  struct fs_attr *attr)
+{
+	struct range range = {
+		.fs = fs,
+		.op = op,
+		.ino = ino,
+		.from = set->size,
+		.to = UINT64_MAX,
+		.size = set->size,
+		.step = step_set_size,
+		.which = which,
+		.set = set,
+		.attr = attr,
+	};
+
+	if (set->size > INT64_MAX)
+		return change_refuse(op, EFBIG);
+	return run(&range);
+}
+
+static int step_punch(struct range *range, struct change *change,
+                      struct inode *inode)
+{
+	int err;
+
+	/* All from the offset on is zeroed, and the bytes before it change
+	   their form: both at once, as neither sees the other's keys. */
+	if (data_is_inline(inode) && range->size > SCHEMA_INLINE_MAX_BYTES)
+		return grow(change, inode, range->size, range->from);
+	err = punch(range, change, inode);
+	if (err != 0 || range->again)
+		return err;
+	return grow(change, inode, range->size, inode->size);
+}
+
+static int step_reserve(struct range *range, struct change *change,
+                        struct inode *inode)
+{
+	return grow(change, inode, range->size, inode->size);
+}
+
+int fs_fallocate(struct fs *fs, struct fs_op *op, uint64_t ino, int mode,
+                 uint64_t offset, uint64_t len)
+{
+	struct range range = {
+		.fs = fs,
+		.op = op,
+		.ino = ino,
+		.from = offset,
+		.to = offset + len,
+	};
+
+	if (len == 0)
+		return change_refuse(op, EINVAL);
+	if (offset > INT64_MAX || len > INT64_MAX - offset)
+		return change_refuse(op, EFBIG);
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		range.step = step_reserve;
+		range.from = range.to; /* takes nothing away */
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		if ((mode & FALLOC_FL_KEEP_SIZE) == 0)
+			return change_refuse(op, EOPNOTSUPP);
+		range.step = step_punch;
+		break;
+	case FALLOC_FL_ZERO_RANGE:
+		range.step = step_punch;
+		break;
+	default:
+		return change_refuse(op, EOPNOTSUPP);
+	}
+	range.shrinks = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+	/* Wanted is the larger of this and the size that is. */
+	range.size = (mode & FALLOC_FL_KEEP_SIZE) != 0 ? 0 : range.to;
+	return run(&range);
+}
