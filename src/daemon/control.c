@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sync.h"
+#include "daemon/wire.h"
+
+enum {
+	MAX_CLIENTS = 64,
+	BACKLOG = 16,
+	SEND_TIMEOUT_S = 2, /* for a peer that does not read its answer */
+	NAME_MAX_LEN = 255,
+	READ_BYTES = 4096,
+};
+
+/*
+ *   FREE     no connection
+ *   READING  a request is awaited, or partly here
+ *   FORKING  the fork thread has it, and alone writes to it
+ *   WAITING  it wants to know of the end; kept open after that
+ */
+enum client_state { FREE, READING, FORKING, WAITING };
+
+/* Belongs to the serving thread, and to the fork thread while FORKING. */
+struct client {
+	enum client_state state;
+	int fd;
+	int passed_fd;  /* came with the request; -1: none */
+	struct buf in;  /* received, not yet a whole message */
+	char *name;     /* of the fork to be made */
+	bool fork_done; /* guarded by control->mu */
+	struct client *next_fork; /* guarded by control->mu */
+};
+
+struct control {
+	/* Constant after open and start. */
+	int store_fd;
+	int listen_fd;
+	int wake_fd; /* eventfd: stopping, or a fork is done */
+	struct figures_source figures;
+	const char *device;
+	struct sync_thread server, forker;
+
+	struct client clients[MAX_CLIENTS]; /* see struct client */
+
+	struct sync_mutex mu;
+	struct sync_cond changed; /* a fork to make, or stopping */
+
+	/* All below: guarded by mu. */
+	struct client *forks;
+	struct client **forks_end;
+	bool stopping;
+};
+
+/* ---- clients -------------------------------------------------------------------- */
+
+static void drop_passed_fd(struct client *client)
+{
+	if (client->passed_fd >= 0)
+		close(client->passed_fd);
+	client->passed_fd = -1;
+}
+
+static void drop_client(struct client *client)
+{
+	close(client->fd);
+	drop_passed_fd(client);
+	buf_release(&client->in);
+	free(client->name);
+	*client = (struct client){.state = FREE, .fd = -1, .passed_fd = -1};
+}
+
+/* Takes `message`, which may be NULL for want of memory. */
+static int answer(const struct client *client, json_t *message)
+{
+	int err;
+
+	if (message == NULL)
+		return ENOMEM;
+	err = wire_send(client->fd, message, -1);
+	json_decref(message);
+	return err;
+}
+
+static bool peer_is_allowed(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return false;
+	return cred.uid == 0 || cred.uid == geteuid();
+}
+
+static void accept_client(struct control *control)
+{
+	struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
+	struct client *client = NULL;
+	int fd;
+
+	fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	for (int i = 0; client == NULL && i < MAX_CLIENTS; i++) {
+		if (control->clients[i].state == FREE)
+			client = &control->clients[i];
+	}
+	if (client == NULL || !peer_is_allowed(fd) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout,
+	               sizeof(timeout)) != 0) {
+		close(fd);
+		return;
+	}
+	*client = (struct client){
+	    .state = READING,
+	    .fd = fd,
+	    .passed_fd = -1,
+	};
+}
+
+/* ---- requests --------------------------------------------------------------------- */
+
+static int serve_stats(struct control *control, struct client *client)
+{
+	json_t *figures = figures_collect(&control->figures);
+	json_t *reply = wire_ok();
+
+	if (figures == NULL || reply == NULL) {
+		json_decref(figures);
+		json_decref(reply);
+		return ENOMEM;
+	}
+	if (json_object_set_new(reply, "figures", figures) != 0) {
+		json_decref(reply);
+		return ENOMEM;
+	}
+	return answer(client, reply);
+}
+
+/* One component, so that a fork is made nowhere but in the passed folder. */
+static bool is_name(const char *name)
+{
+	return name != NULL && name[0] != '\0' && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0 && strchr(name, '/') == NULL &&
+	       strlen(name) <= NAME_MAX_LEN;
+}
+
+static int serve_fork(struct control *control, struct client *client,
+                      const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "name"));
+
+	if (!is_name(name) || client->passed_fd < 0)
+		return answer(client,
+		              wire_failure(EINVAL, "not a name for a fork"));
+	client->name = strdup(name);
+	if (client->name == NULL)
+		return ENOMEM;
+
+	client->state = FORKING;
+	sync_lock(&control->mu);
+	client->fork_done = false;
+	client->next_fork = NULL;
+	*control->forks_end = client;
+	control->forks_end = &client->next_fork;
+	sync_signal(&control->changed);
+	sync_unlock(&control->mu);
+	return 0;
+}
+
+static int serve_umount_wait(struct control *control, struct client *client,
+                             const json_t *request)
+{
+	const char *device =
+	    json_string_value(json_object_get(request, "device"));
+	int err;
+
+	if (device == NULL || strcmp(device, control->device) != 0)
+		return answer(client, wire_failure(ENOENT, "another mount"));
+	err = answer(client, wire_ok());
+	if (err == 0)
+		client->state = WAITING;
+	return err;
+}
+
+/* An error ends the connection. */
+static int serve_request(struct control *control, struct client *client,
+                         const json_t *request)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+
+	if (op == NULL)
+		return EPROTO;
+	if (strcmp(op, "stats") == 0)
+		return serve_stats(control, client);
+	if (strcmp(op, "fork") == 0)
+		return serve_fork(control, client, request);
+	if (strcmp(op, "umount-wait") == 0)
+		return serve_umount_wait(control, client, request);
+	return answer(client, wire_failure(EOPNOTSUPP, "unknown request"));
+}
+
+/* Serve what has come in whole, one message after another. */
+static int serve_input(struct control *control, struct client *client)
+{
+	struct buf *in = &client->in;
+
+	while (client->state == READING && in->len >= WIRE_HEADER_BYTES) {
+		size_t len = wire_length(in->data);
+		size_t whole = WIRE_HEADER_BYTES + len;
+		json_t *request;
+		int err;
+
+		if (len == 0)
+			return EPROTO;
+		if (in->len < whole)
+			return 0;
+		request = wire_decode(in->data + WIRE_HEADER_BYTES, len);
+		if (request == NULL)
+			return EPROTO;
+		err = serve_request(control, client, request);
+		json_decref(request);
+		if (err != 0)
+			return err;
+		memmove(in->data, in->data + whole, in->len - whole);
+		in->len -= whole;
+		if (client->state != FORKING)
+			drop_passed_fd(client);
+	}
+	return 0;
+}
+
+/* Keep the last descriptor that came, and close the others. */
+static void take_descriptors(struct client *client, struct msghdr *msg)
+{
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL;
+	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		size_t count;
+
+		if (cmsg->cmsg_level != SOL_SOCKET ||
+		    cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
+			       sizeof(fd));
+			drop_passed_fd(client);
+			client->passed_fd = fd;
+		}
+	}
+}
+
+static int read_client(struct control *control, struct client *client)
+{
+	union {
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} passed;
+	char bytes[READ_BYTES];
+	struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+	struct msghdr msg = {
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = passed.bytes,
+	    .msg_controllen = sizeof(passed.bytes),
+	};
+	ssize_t got;
+	int err;
+
+	got = recvmsg(client->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : errno;
+	take_descriptors(client, &msg);
+	if (got == 0)
+		return EPIPE;
+	err = lsm_errno(buf_append(&client->in, bytes, (size_t)got));
+	if (err != 0)
+		return err;
+	return serve_input(control, client);
+}
+
+/* ---- forks ------------------------------------------------------------------------- */
+
+static json_t *make_fork(struct control *control, const struct client *client)
+{
+	char path[sizeof("/proc/self/fd//") + 12 + NAME_MAX_LEN];
+	struct lsm_fork_info info;
+	enum lsm_err err;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", client->passed_fd,
+	         client->name);
+	err = lsm_export(fs_store(control->figures.fs), path, &info);
+	if (err != LSM_OK)
+		return wire_failure(lsm_errno(err), lsm_strerror(err));
+	return json_pack("{s:i, s:b, s:I, s:I, s:I, s:I, s:I}", "version",
+	                 WIRE_VERSION, "ok", 1, "sequence",
+	                 (json_int_t)info.sequence, "files_linked",
+	                 (json_int_t)info.files_linked, "files_reflinked",
+	                 (json_int_t)info.files_reflinked, "files_copied",
+	                 (json_int_t)info.files_copied, "bytes_flushed",
+	                 (json_int_t)info.bytes_flushed);
+}
+
+static void wake_server(struct control *control)
+{
+	uint64_t one = 1;
+
+	/* It cannot fail: the counter is read far more often than it could
+	   overflow. */
+	while (write(control->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static struct client *next_fork(struct control *control)
+{
+	struct client *client;
+
+	sync_lock(&control->mu);
+	while (control->forks == NULL && !control->stopping)
+		sync_wait(&control->changed, &control->mu);
+	client = control->forks;
+	if (client != NULL) {
+		control->forks = client->next_fork;
+		if (control->forks == NULL)
+			control->forks_end = &control->forks;
+	}
+	sync_unlock(&control->mu);
+	return client;
+}
+
+static void run_forker(void *ctx)
+{
+	struct control *control = ctx;
+	struct client *client;
+
+	while ((client = next_fork(control)) != NULL) {
+		/* A peer that went away meanwhile is noticed by the server. */
+		(void)answer(client, make_fork(control, client));
+		sync_lock(&control->mu);
+		client->fork_done = true;
+		sync_unlock(&control->mu);
+		wake_server(control);
+	}
+}
+
+/* Take back the clients whose forks are made. */
+static void collect_forks(struct control *control)
+{
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		struct client *client = &control->clients[i];
+		bool done;
+
+		if (client->state != FORKING)
+			continue;
+		sync_lock(&control->mu);
+		done = client->fork_done;
+		sync_unlock(&control->mu);
+		if (!done)
+			continue;
+		free(client->name);
+		client->name = NULL;
+		drop_passed_fd(client);
+		client->state = READING;
+		if (serve_input(control, client) != 0)
+			drop_client(client);
+	}
+}
+
+/* ---- the serving thread -------------------------------------------------------------- */
+
+static bool is_stopping(struct control *control)
+{
+	bool stopping;
+
+	sync_lock(&control->mu);
+	stopping = control->stopping;
+	sync_unlock(&control->mu);
+	return stopping;
+}
+
+static void poll_once(struct control *control)
+{
+	struct pollfd fds[MAX_CLIENTS + 2] = {
+	    {.fd = control->wake_fd, .events = POLLIN},
+	    {.fd = control->listen_fd, .events = POLLIN},
+	};
+	uint64_t count;
+
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		const struct client *client = &control->clients[i];
+
+		/* A negative descriptor is passed over. One that waits is only
+		   watched for its end, which poll always tells. */
+		fds[i + 2].fd = client->state == READING ||
+		                        client->state == WAITING
+		                    ? client->fd
+		                    : -1;
+		fds[i + 2].events = client->state == READING ? POLLIN : 0;
+	}
+	if (poll(fds, MAX_CLIENTS + 2, -1) < 0)
+		return;
+
+	if (fds[0].revents != 0 &&
+	    read(control->wake_fd, &count, sizeof(count)) > 0)
+		collect_forks(control);
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		struct client *client = &control->clients[i];
+
+		if (fds[i + 2].revents == 0)
+			continue;
+		if (client->state == WAITING ||
+		    read_client(control, client) != 0)
+			drop_client(client);
+	}
+	/* Last: a new client may take the place of one dropped above. */
+	if (fds[1].revents != 0)
+		accept_client(control);
+}
+
+static void run_server(void *ctx)
+{
+	struct control *control = ctx;
+
+	while (!is_stopping(control))
+		poll_once(control);
+}
+
+/* ---- open and close -------------------------------------------------------------------- */
+
+/* Whether a daemon answers at the socket that is there. */
+static bool is_alive(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool alive;
+
+	if (fd < 0)
+		return true;
+	alive = connect(fd, (const struct sockaddr *)address,
+	                sizeof(*address)) == 0;
+	close(fd);
+	return alive;
+}
+
+static int bind_socket(struct control *control, bool read_only)
+{
+	struct sockaddr_un address;
+
+	wire_address(control->store_fd, &address);
+	/* Before bind(2), so that the file never has another mode. */
+	if (fchmod(control->listen_fd, 0600) != 0)
+		return errno;
+	if (read_only && is_alive(&address))
+		return EADDRINUSE;
+	if (unlinkat(control->store_fd, WIRE_SOCKET_NAME, 0) != 0 &&
+	    errno != ENOENT)
+		return errno;
+	if (bind(control->listen_fd, (const struct sockaddr *)&address,
+	         sizeof(address)) != 0)
+		return errno;
+	return listen(control->listen_fd, BACKLOG) != 0 ? errno : 0;
+}
+
+static void destroy(struct control *control)
+{
+	if (control == NULL)
+		return;
+	if (control->store_fd >= 0)
+		close(control->store_fd);
+	if (control->listen_fd >= 0)
+		close(control->listen_fd);
+	if (control->wake_fd >= 0)
+		close(control->wake_fd);
+	sync_cond_destroy(&control->changed);
+	sync_mutex_destroy(&control->mu);
+	free(control);
+}
+
+static struct control *create(void)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (control == NULL)
+		return NULL;
+	control->store_fd = -1;
+	control->listen_fd = -1;
+	control->wake_fd = -1;
+	control->forks_end = &control->forks;
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		control->clients[i].fd = -1;
+		control->clients[i].passed_fd = -1;
+	}
+	sync_mutex_init(&control->mu, SYNC_RANK_LEAF);
+	sync_cond_init(&control->changed);
+	return control;
+}
+
+int control_open(const char *store, bool read_only,
+                 struct control **control_out)
+{
+	struct control *control = create();
+	int err = 0;
+
+	*control_out = NULL;
+	if (control == NULL)
+		return ENOMEM;
+	control->store_fd = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	control->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	control->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (control->store_fd < 0 || control->listen_fd < 0 ||
+	    control->wake_fd < 0)
+		err = errno;
+	if (err == 0)
+		err = bind_socket(control, read_only);
+
+	if (err == 0) {
+		*control_out = control;
+		return 0;
+	}
+	destroy(control);
+	if (read_only)
+		return 0;
+	log_error("%s/" WIRE_SOCKET_NAME ": %s", store, strerror(err));
+	return err;
+}
+
+int control_start(struct control *control, const struct figures_source *figures,
+                  const char *device)
+{
+	control->figures = *figures;
+	control->device = device;
+	if (sync_thread_start(&control->server, "control", run_server,
+	                      control) != LSM_OK ||
+	    sync_thread_start(&control->forker, "control-fork", run_forker,
+	                      control) != LSM_OK) {
+		log_error("cannot start a thread for " WIRE_SOCKET_NAME);
+		return ENOMEM;
+	}
+	return 0;
+}
+
+void control_stop(struct control *control)
+{
+	if (control == NULL)
+		return;
+	(void)unlinkat(control->store_fd, WIRE_SOCKET_NAME, 0);
+
+	sync_lock(&control->mu);
+	control->stopping = true;
+	sync_broadcast(&control->changed);
+	sync_unlock(&control->mu);
+	wake_server(control);
+	sync_thread_join(&control->server);
+	sync_thread_join(&control->forker);
+
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		if (control->clients[i].state == READING ||
+		    control->clients[i].state == FORKING)
+			drop_client(&control->clients[i]);
+	}
+}
+
+void control_finish(struct control *control, int err)
+{
+	if (control == NULL)
+		return;
+	for (int i = 0; i < MAX_CLIENTS; i++) {
+		struct client *client = &control->clients[i];
+		json_t *message;
+
+		if (client->state != WAITING)
+			continue;
+		message = err == 0 ? wire_ok()
+		                   : wire_failure(err, strerror(err));
+		if (message != NULL)
+			(void)json_object_set_new(message, "closed",
+			                          json_true());
+		/* Who does not listen any more misses nothing. */
+		(void)answer(client, message);
+		buf_release(&client->in);
+	}
+	destroy(control);
+}
