@@ -22,6 +22,13 @@ enum {
 
 	/* Tombstones are many from one in so many entries on. */
 	DELETES_SHARE = 4,
+	/* A table is tiny below this part of table_bytes. Tiny neighbours are
+	   taken along while they are less than so many times what moves, so
+	   that flushes of disjoint keys do not pile up as tiny tables: the
+	   number of files is what a fork costs. */
+	TINY_PART = 4,
+	TINY_NEIGHBOUR_RATIO = 8,
+
 	/* One tombstone weighs as much as so many entries: what it stands over
 	   is reclaimed below. */
 	DELETE_WEIGHT = 4,
@@ -297,9 +304,69 @@ static size_t cheapest_table(const struct version *version, unsigned level,
 
 /* ---- building plans -------------------------------------------------- */
 
+static uint64_t input_bytes(const struct compact_plan *plan)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < plan->input_count[0]; i++)
+		bytes += plan->inputs[0][i]->info.file_bytes;
+	return bytes;
+}
+
+static bool same_family(struct slice a, struct slice b)
+{
+	return a.len > 0 && b.len > 0 && a.data[0] == b.data[0];
+}
+
+/*
+ * Widen the range [*begin, *end) of the output level by the table on either
+ * side of it, where that is tiny and of the inputs' key family; false when
+ * neither is.
+ */
+static bool take_tiny_neighbours(const struct picker *picker,
+                                 const struct compact_plan *plan, size_t *begin,
+                                 size_t *end)
+{
+	const struct level *below =
+	    &picker->version->levels[plan->output_level];
+	uint64_t most = input_bytes(plan) * TINY_NEIGHBOUR_RATIO;
+	size_t count = *end - *begin;
+	struct slice smallest, largest;
+
+	if (most > picker->options->table_bytes / TINY_PART)
+		most = picker->options->table_bytes / TINY_PART;
+	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
+	if (*begin > 0) {
+		const struct table_meta *left = below->tables[*begin - 1];
+
+		if (left->info.file_bytes < most &&
+		    same_family(largest_user(left), smallest))
+			(*begin)--;
+	}
+	if (*end < below->count) {
+		const struct table_meta *right = below->tables[*end];
+
+		if (right->info.file_bytes < most &&
+		    same_family(smallest_user(right), largest))
+			(*end)++;
+	}
+	return *end - *begin > count;
+}
+
+/* Whether moving the inputs as they are would leave several tiny tables. */
+static bool are_tiny(const struct picker *picker,
+                     const struct compact_plan *plan)
+{
+	return plan->input_count[0] > 1 &&
+	       input_bytes(plan) / plan->input_count[0] <
+	           picker->options->table_bytes / TINY_PART;
+}
+
 static bool may_move(const struct picker *picker,
                      const struct compact_plan *plan)
 {
+	if (are_tiny(picker, plan))
+		return false;
 	for (size_t i = 0; i < plan->input_count[0]; i++) {
 		const struct table_meta *meta = plan->inputs[0][i];
 
@@ -323,12 +390,13 @@ static enum lsm_err complete_plan(const struct picker *picker,
 	struct slice smallest, largest;
 	size_t begin, end;
 
-	plan->trivial = may_move(picker, plan);
-	if (plan->trivial)
-		return LSM_OK;
 	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
 	version_range(picker->version, plan->output_level, smallest, largest,
 	              &begin, &end);
+	plan->trivial = !take_tiny_neighbours(picker, plan, &begin, &end) &&
+	                may_move(picker, plan);
+	if (plan->trivial)
+		return LSM_OK;
 	return plan_inputs(plan, 1, below->tables + begin, end - begin);
 }
 

@@ -97,8 +97,11 @@ enum lsm_err table_open(struct env_dir *pool, struct file_id id,
 	file_name_format(FILE_KIND_TABLE, id, table->name);
 
 	err = env_open(pool, table->name, ENV_READ, &table->file);
-	if (err == LSM_ERR_NOT_FOUND)
+	if (err == LSM_ERR_NOT_FOUND) {
+		/* Passed up it would say that a key does not exist. */
 		log_error("%s: the table is missing", table->name);
+		err = LSM_ERR_CORRUPT;
+	}
 	if (err != LSM_OK)
 		goto out;
 	err = table_read_ends(table, &table->footer);

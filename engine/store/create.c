@@ -168,6 +168,24 @@ static enum lsm_err fill_folder(const struct env *env, struct env_dir *dir,
 	return err;
 }
 
+/* Fill the folder, which holds no store, and see that it is found again. After
+   an error it still is none. */
+static enum lsm_err make_store(const struct env *env, struct env_dir *parent,
+                               struct env_dir *dir, struct slice owner_area)
+{
+	enum lsm_err err = fill_folder(env, dir, owner_area), undone;
+
+	/* Also when the folder was there: whoever made it may not have. */
+	if (err == LSM_OK)
+		err = env_dir_sync(parent);
+	if (err == LSM_OK)
+		return LSM_OK;
+	undone = env_unlink(dir, SUPERBLOCK_NAME);
+	if (undone != LSM_OK && undone != LSM_ERR_NOT_FOUND)
+		log_debug("an unfinished store stays");
+	return err;
+}
+
 enum lsm_err lsm_create(const struct env *env, const char *path,
                         struct slice owner_area)
 {
@@ -196,10 +214,7 @@ enum lsm_err lsm_create(const struct env *env, const char *path,
 	if (err == LSM_OK)
 		err = clear_leftovers(dir, path);
 	if (err == LSM_OK)
-		err = fill_folder(env, dir, owner_area);
-	/* Also when an earlier attempt, or another, has just made the folder. */
-	if (err == LSM_OK)
-		err = env_dir_sync(parent);
+		err = make_store(env, parent, dir, owner_area);
 	env_dir_close(dir);
 	if (err != LSM_OK && made && env_remove_tree(parent, name) != LSM_OK)
 		log_debug("%s: an unfinished store stays", path);

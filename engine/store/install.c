@@ -43,20 +43,18 @@ enum lsm_err store_new_table(void *ctx, struct file_id *id_out)
 	return err;
 }
 
-/* After a failed append the manifest's bytes are unknown: write no more. */
-static enum lsm_err append(struct lsm *store, const struct edit *edit)
+/*
+ * What is on the disk of the manifest is unknown: write no more of it, not even
+ * to close. The edit may be there at the next open, and what it adds, or what it
+ * removes, is named then: so delete nothing either.
+ */
+static enum lsm_err give_up_manifest(struct lsm *store, const char *what)
 {
-	enum lsm_err err = manifest_append(store->manifest, edit);
-
-	if (err != LSM_OK) {
-		/* The edit may be there at the next open, and what it adds,
-		   or what it removes, is named then. */
-		pool_keep_all(store->pool);
-		store_fail(store, LSM_ERR_POISONED,
-		           "the manifest could not be written");
-		err = LSM_ERR_POISONED;
-	}
-	return err;
+	pool_keep_all(store->pool);
+	manifest_close(store->manifest);
+	store->manifest = NULL;
+	store_fail(store, LSM_ERR_POISONED, what);
+	return LSM_ERR_POISONED;
 }
 
 static bool edits_outgrow_list(const struct lsm *store)
@@ -70,52 +68,98 @@ static bool edits_outgrow_list(const struct lsm *store)
 	return manifest_bytes(store->manifest) > most;
 }
 
+/* What is known to have left the manifest in force as it was. A full disk is
+   one, and no reason to stop writing for ever. */
+static bool is_harmless(enum lsm_err err)
+{
+	return err == LSM_ERR_NOSPACE || err == LSM_ERR_NOMEM ||
+	       err == LSM_ERR_TOO_BIG;
+}
+
+/* Write the list `id` and a manifest over it; both change *state. */
+static enum lsm_err publish_over_list(struct lsm *store, struct file_id id,
+                                      struct manifest_state *state,
+                                      struct manifest **fresh_out)
+{
+	enum lsm_err err = manifest_write_list(&store->place, id, state);
+
+	*fresh_out = NULL;
+	if (err == LSM_OK)
+		err = env_dir_sync(store->source.pool);
+	if (err == LSM_OK)
+		err = manifest_publish(&store->place, state, fresh_out);
+	if (err != LSM_OK && !is_harmless(err))
+		err = give_up_manifest(
+			store, "a new manifest could not be published");
+	return err;
+}
+
+static void replace_state(struct lsm *store, struct manifest_state *next)
+{
+	manifest_state_release(&store->state);
+	store->state = *next;
+	manifest_state_init(next); /* moved */
+}
+
 /*
  * Start a new manifest over a new base list, once edits outgrow them. The old
- * list is dropped when the new manifest stands. A failure before that leaves
- * everything as it was.
+ * list is dropped when the new manifest stands.
  */
 static enum lsm_err roll(struct lsm *store)
 {
 	struct file_id old_list = store->state.list;
 	struct file_id id = {store->state.branch.id, 0};
 	struct manifest *fresh = NULL;
+	struct manifest_state next;
 	enum lsm_err err = store_new_number(store, &id.number);
 
 	if (err == LSM_OK)
-		err = pool_ref(store->pool, FILE_KIND_LIST, id);
+		err = manifest_state_copy(&store->state, &next);
 	if (err != LSM_OK)
 		return err;
-	err = manifest_write_list(&store->place, id, &store->state);
-	if (err == LSM_OK)
-		err = env_dir_sync(store->source.pool);
-	if (err == LSM_OK)
-		err = manifest_publish(&store->place, &store->state, &fresh);
+	err = pool_ref(store->pool, FILE_KIND_LIST, id);
+	if (err != LSM_OK)
+		goto out;
+	err = publish_over_list(store, id, &next, &fresh);
 	if (err != LSM_OK) {
-		pool_keep_all(store->pool);
-		store_fail(store, LSM_ERR_POISONED,
-		           "a new manifest could not be published");
-		return LSM_ERR_POISONED;
+		pool_unref(store->pool, FILE_KIND_LIST, id);
+		goto out;
 	}
+	replace_state(store, &next);
 	manifest_close(store->manifest);
 	store->manifest = fresh;
 	if (old_list.number != 0)
 		pool_unref(store->pool, FILE_KIND_LIST, old_list);
-	return LSM_OK;
+out:
+	manifest_state_release(&next);
+	return err;
 }
 
 enum lsm_err store_log_edit(struct lsm *store, const struct edit *edit)
 {
+	struct manifest_state next;
 	enum lsm_err err;
 
 	sync_assert_held(&store->manifest_mu);
 	err = store_writable(store);
 	if (err == LSM_ERR_CLOSED) /* close itself still flushes */
 		err = LSM_OK;
+	if (err == LSM_OK && store->manifest == NULL)
+		err = LSM_ERR_POISONED;
 	if (err == LSM_OK)
-		err = manifest_state_apply(&store->state, edit);
+		err = manifest_reserve(store->manifest, edit);
 	if (err == LSM_OK)
-		err = append(store, edit);
+		err = manifest_state_copy(&store->state, &next);
+	if (err != LSM_OK)
+		return err;
+	/* First whether it can be applied, then durable, then true. */
+	err = manifest_state_apply(&next, edit);
+	if (err == LSM_OK && manifest_append(store->manifest, edit) != LSM_OK)
+		err = give_up_manifest(store,
+		                       "the manifest could not be written");
+	if (err == LSM_OK)
+		replace_state(store, &next);
+	manifest_state_release(&next);
 	return err;
 }
 

@@ -140,13 +140,14 @@ enum lsm_err store_seal(struct lsm *store)
 		gen->counters[i] = atomic_load(&store->counters[i]);
 	store->active = next;
 
+	/* First: once it is queued a running flush may take it, and free it. */
+	memtable_seal(gen->mem);
 	sync_lock(&store->tree_mu);
 	enqueue_sealed(store, gen); /* the reference of `active` moves along */
 	old = view_replace(store, fresh, next, NULL);
 	sync_unlock(&store->tree_mu);
 	view_unref(old);
 
-	memtable_seal(gen->mem);
 	worker_submit(store->runtime->workers, &store->flush_job, 0);
 	return LSM_OK;
 }

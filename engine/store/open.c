@@ -345,6 +345,8 @@ static enum lsm_err flush_all(struct lsm *store)
 
 	for (unsigned tries = 0; more && tries < OPEN_CLOSE_TRIES;) {
 		err = store_flush_oldest(store, &more);
+		if (err == LSM_ERR_POISONED)
+			break; /* the manifest: nothing can be installed */
 		if (err != LSM_OK)
 			tries++;
 	}

@@ -157,8 +157,9 @@ void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id)
 	sync_lock(&pool->mu);
 	p = find(pool, kind, id);
 	e = *p;
-	assert(e != NULL && e->refs > 0);
-	if (--e->refs == 0) {
+	/* Only what could not be counted is missing: see pool_keep_all(). */
+	assert(e != NULL ? e->refs > 0 : pool->keep_all);
+	if (e != NULL && --e->refs == 0) {
 		*p = e->next;
 		pool->entries--;
 		if (pool->swept) {

@@ -217,7 +217,8 @@ static enum lsm_err write_first(const struct manifest_place *place,
 	if (err == LSM_OK)
 		err = encode_edit(&edit, &whole);
 	if (err == LSM_OK)
-		err = wal_writer_create(place->dir, &header, 0, &writer);
+		err = wal_writer_create(place->dir, &header,
+		                        MANIFEST_STEP_BYTES, &writer);
 	if (err != LSM_OK)
 		goto out;
 	payloads[0] = buf_slice(&branch);
@@ -361,6 +362,20 @@ static void append_mark(struct manifest *manifest)
 	enum lsm_err err = wal_writer_append(manifest->writer, &mark, 1);
 
 	(void)err;
+}
+
+enum lsm_err manifest_reserve(struct manifest *manifest,
+                              const struct edit *edit)
+{
+	struct buf bytes = BUF_INIT;
+	enum lsm_err err = encode_edit(edit, &bytes);
+
+	if (err == LSM_OK) /* the edit, and the mark behind it */
+		err = wal_writer_reserve(manifest->writer,
+		                         wal_record_bytes(bytes.len) +
+		                             wal_record_bytes(1));
+	buf_release(&bytes);
+	return err;
 }
 
 enum lsm_err manifest_append(struct manifest *manifest, const struct edit *edit)

@@ -51,6 +51,11 @@ LSM_MUST_CHECK enum lsm_err manifest_publish(const struct manifest_place *place,
                                              struct manifest **manifest_out);
 void manifest_close(struct manifest *manifest); /* NULL is allowed */
 
+/* Make sure that the disk has room for appending the edit. Nothing is written,
+   and no error is sticky. Errors: TOO_BIG, NOMEM, those of env. */
+LSM_MUST_CHECK enum lsm_err manifest_reserve(struct manifest *manifest,
+                                             const struct edit *edit);
+
 /* Append one edit and make it durable. After TOO_BIG nothing was written; after
    any other error the fate of the edit is unknown until the branch is published
    anew or recovered; those of the disk are sticky. Errors: TOO_BIG, NOMEM, those

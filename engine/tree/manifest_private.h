@@ -19,7 +19,10 @@ enum manifest_tag {
 enum { MANIFEST_FLAG_READ_ONLY = 1 };
 
 #define MANIFEST_CURRENT "CURRENT"
-enum { MANIFEST_CURRENT_MAX_BYTES = 64 };
+enum {
+	MANIFEST_CURRENT_MAX_BYTES = 64,
+	MANIFEST_STEP_BYTES = 4096, /* preallocation step */
+};
 
 /* "MANIFEST-<n>", n decimal from 1 without leading zeros; nothing around it. */
 void manifest_name_format(uint64_t number, char out[FILE_NAME_MAX_BYTES]);

@@ -83,8 +83,7 @@ int client_ask(int socket, json_t *request, int fd, json_t **reply_out)
 
 bool client_agreed(const json_t *reply, const char **reason_out)
 {
-	const char *reason =
-	    json_string_value(json_object_get(reply, "error"));
+	const char *reason = json_string_value(json_object_get(reply, "error"));
 
 	*reason_out = reason == NULL ? "the daemon refused" : reason;
 	return json_is_true(json_object_get(reply, "ok"));

@@ -16,7 +16,7 @@ enum {
 	STORE_CACHE_BYTES = 16 << 20,
 };
 
-/* ---- options -------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------ */
 
 enum { LETTER_HELP = 0x100, LETTER_VERSION };
 
@@ -40,8 +40,8 @@ static void check_arguments(const struct cmd *cmd, int count)
 static void refuse_option(const struct cmd *cmd, int letter, char **argv)
 {
 	char text[3] = {'-', (char)optopt, '\0'};
-	const char *what = letter == ':' ? "a value is missing after "
-	                                 : "unknown option ";
+	const char *what =
+	    letter == ':' ? "a value is missing after " : "unknown option ";
 
 	/* A long option leaves no letter, or one that is no character. */
 	if (optopt == 0 || optopt >= LETTER_HELP)
@@ -71,10 +71,10 @@ int cmd_getopt(const struct cmd *cmd, int argc, char **argv)
 		return -1;
 	case LETTER_HELP:
 		fputs(cmd->help, stdout);
-		exit(fflush(stdout) == 0 ? CMD_OK : CMD_FAILED);
+		exit(cmd_end(CMD_OK));
 	case LETTER_VERSION:
-		printf("shalefs %s\n", PACKAGE_VERSION);
-		exit(fflush(stdout) == 0 ? CMD_OK : CMD_FAILED);
+		cmd_print_version();
+		exit(cmd_end(CMD_OK));
 	case '?':
 	case ':':
 		refuse_option(cmd, letter, argv);
@@ -82,7 +82,7 @@ int cmd_getopt(const struct cmd *cmd, int argc, char **argv)
 	return letter;
 }
 
-/* ---- messages --------------------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------- */
 
 struct kept_line {
 	enum log_level level;
@@ -174,7 +174,19 @@ int cmd_fail_because(const char *path, const char *reason)
 	return CMD_FAILED;
 }
 
-/* ---- stores ------------------------------------------------------------------------- */
+void cmd_print_version(void)
+{
+	printf("shalefs %s\n", PACKAGE_VERSION);
+}
+
+int cmd_end(int code)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return code;
+	return cmd_fail_because("standard output", "cannot be written");
+}
+
+/* ---- stores ------------------------------------------------------------- */
 
 int cmd_open_store(const char *path, bool read_only,
                    struct lsm_runtime **runtime_out, struct fs **fs_out)

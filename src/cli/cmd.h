@@ -19,9 +19,9 @@ enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
 struct cmd {
 	const char *name;
-	const char *summary; /* half a line */
-	const char *help;    /* all of --help, from "Usage:" on */
-	const char *letters; /* short options, as for getopt(3) */
+	const char *summary;          /* half a line */
+	const char *help;             /* all of --help, from "Usage:" on */
+	const char *letters;          /* short options, as for getopt(3) */
 	const struct option *options; /* long ones but help and version */
 	int arguments;                /* how many must follow the options */
 	int (*run)(const struct cmd *cmd, int argc, char **argv);
@@ -35,10 +35,10 @@ extern const struct cmd cmd_stats;
 extern const struct cmd cmd_check;
 
 /* The next option's letter, or -1 once optind is at the arguments, whose number
-   has been checked then. Does not return after --help, --version or a mistake. */
+   has been checked then. Does not return after --help, --version, a mistake. */
 int cmd_getopt(const struct cmd *cmd, int argc, char **argv);
 
-/* ---- messages -------------------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------- */
 
 /* From now on messages are kept. */
 void cmd_log_keep(void);
@@ -57,7 +57,13 @@ int cmd_fail(const char *path, int err);
 /* Print "`path`: `reason`", whatever was kept. Returns CMD_FAILED. */
 int cmd_fail_because(const char *path, const char *reason);
 
-/* ---- stores ------------------------------------------------------------------------ */
+void cmd_print_version(void);
+
+/* The exit code of a command that ended with `code`: what was printed must have
+   arrived, or a full disk would look like success. */
+int cmd_end(int code);
+
+/* ---- stores ------------------------------------------------------------- */
 
 struct fs;
 struct lsm_runtime;

@@ -119,15 +119,15 @@ const struct cmd cmd_check = {
     .name = "check",
     .summary = "verify a store, byte by byte and name by name",
     .help =
-        "Usage: shalefs check STORE\n"
-        "Read every byte of STORE, which must not be mounted, and compare the "
-        "tree of\n"
-        "names with itself. Prints one line for each fault and one at the end; "
-        "exits\n"
-        "with 0 when there is none. Changes nothing.\n"
-        "\n"
-        "      --help     print this and exit\n"
-        "      --version  print the version and exit\n",
+	"Usage: shalefs check STORE\n"
+	"Read every byte of STORE, which must not be mounted, and compare the "
+	"tree of\n"
+	"names with itself. Prints one line for each fault and one at the end; "
+	"exits\n"
+	"with 0 when there is none. Changes nothing.\n"
+	"\n"
+	"      --help     print this and exit\n"
+	"      --version  print the version and exit\n",
     .letters = ":",
     .arguments = 1,
     .run = run,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_fork.c: fork a filesystem into a store of its own. A live one is forked by
- * its daemon, which is given the folder that the fork is to be made in.
+ * cmd_fork.c: fork a filesystem into a store of its own. A live one is forked
+ * by its daemon, which is given the folder that the fork is to be made in.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -177,16 +177,17 @@ out:
 const struct cmd cmd_fork = {
     .name = "fork",
     .summary = "fork a filesystem, mounted or not",
-    .help =
-        "Usage: shalefs fork SOURCE DEST\n"
-        "Make DEST, a new store that holds everything that SOURCE holds at this "
-        "moment.\n"
-        "SOURCE is a store or a mountpoint, and may be in use. Both share files "
-        "on disk\n"
-        "and otherwise know nothing of each other. DEST must not exist.\n"
-        "\n"
-        "      --help     print this and exit\n"
-        "      --version  print the version and exit\n",
+    .help = "Usage: shalefs fork SOURCE DEST\n"
+	    "Make DEST, a new store that holds everything that SOURCE holds at "
+	    "this "
+	    "moment.\n"
+	    "SOURCE is a store or a mountpoint, and may be in use. Both share "
+	    "files "
+	    "on disk\n"
+	    "and otherwise know nothing of each other. DEST must not exist.\n"
+	    "\n"
+	    "      --help     print this and exit\n"
+	    "      --version  print the version and exit\n",
     .letters = ":",
     .arguments = 2,
     .run = run,

@@ -24,12 +24,12 @@ const struct cmd cmd_mkfs = {
     .name = "mkfs",
     .summary = "create an empty filesystem",
     .help = "Usage: shalefs mkfs STORE\n"
-            "Create a store with an empty filesystem in the folder STORE, "
-            "which must not\n"
-            "exist or be empty. Its root folder belongs to you.\n"
-            "\n"
-            "      --help     print this and exit\n"
-            "      --version  print the version and exit\n",
+	    "Create a store with an empty filesystem in the folder STORE, "
+	    "which must not\n"
+	    "exist or be empty. Its root folder belongs to you.\n"
+	    "\n"
+	    "      --help     print this and exit\n"
+	    "      --version  print the version and exit\n",
     .letters = ":",
     .arguments = 1,
     .run = run,

@@ -36,7 +36,7 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-/* ---- the child --------------------------------------------------------------------- */
+/* ---- the child ---------------------------------------------------------- */
 
 static void forget_terminal(void)
 {
@@ -83,7 +83,7 @@ static int run_child(struct session_config *config, int pipe_fd)
 	return err == 0 ? CMD_OK : CMD_FAILED;
 }
 
-/* ---- the parent ------------------------------------------------------------------------ */
+/* ---- the parent --------------------------------------------------------- */
 
 static int await_child(const struct session_config *config, int pipe_fd)
 {
@@ -91,8 +91,7 @@ static int await_child(const struct session_config *config, int pipe_fd)
 	size_t len = 0;
 
 	for (;;) {
-		ssize_t got =
-		    read(pipe_fd, line + len, sizeof(line) - 1 - len);
+		ssize_t got = read(pipe_fd, line + len, sizeof(line) - 1 - len);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -155,7 +154,7 @@ static int run_foreground(struct session_config *config)
 	return ready ? CMD_FAILED : cmd_fail(config->mountpoint, err);
 }
 
-/* ---- the command ------------------------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------- */
 
 static int mount_store(const char *store_arg, const char *mountpoint_arg,
                        const struct options *options, bool foreground)
@@ -218,30 +217,30 @@ const struct cmd cmd_mount = {
     .name = "mount",
     .summary = "mount a store on a folder",
     .help =
-        "Usage: shalefs mount [-f] [-o OPTION,...] STORE MOUNTPOINT\n"
-        "Mount the filesystem in STORE on the folder MOUNTPOINT, and return "
-        "when it can\n"
-        "be used.\n"
-        "\n"
-        "  -f, --foreground      stay in the foreground, log to standard "
-        "error\n"
-        "  -o, --options=LIST    mount options, separated by commas:\n"
-        "        memory=SIZE     the whole memory budget (256M; at least "
-        "16M)\n"
-        "        credit=SIZE     bytes of writes not yet in a table, at most "
-        "half the\n"
-        "                        budget (a quarter, 64M at most); 0 or less: "
-        "no limit\n"
-        "        ro, rw          read-only, or not\n"
-        "        allow_other     let other users in\n"
-        "        max_read=SIZE   the longest read request (1M)\n"
-        "        nosuid, nodev, noexec, noatime, sync, dirsync, auto_unmount "
-        "...\n"
-        "                        as for mount(8) and FUSE\n"
-        "      --help            print this and exit\n"
-        "      --version         print the version and exit\n"
-        "\n"
-        "SIZE is a number of bytes, or one with K, M, G or T after it.\n",
+	"Usage: shalefs mount [-f] [-o OPTION,...] STORE MOUNTPOINT\n"
+	"Mount the filesystem in STORE on the folder MOUNTPOINT, and return "
+	"when it can\n"
+	"be used.\n"
+	"\n"
+	"  -f, --foreground      stay in the foreground, log to standard "
+	"error\n"
+	"  -o, --options=LIST    mount options, separated by commas:\n"
+	"        memory=SIZE     the whole memory budget (256M; at least "
+	"16M)\n"
+	"        credit=SIZE     bytes of writes not yet in a table, at most "
+	"half the\n"
+	"                        budget (a quarter, 64M at most); 0 or less: "
+	"no limit\n"
+	"        ro, rw          read-only, or not\n"
+	"        allow_other     let other users in\n"
+	"        max_read=SIZE   the longest read request (1M)\n"
+	"        nosuid, nodev, noexec, noatime, sync, dirsync, auto_unmount "
+	"...\n"
+	"                        as for mount(8) and FUSE\n"
+	"      --help            print this and exit\n"
+	"      --version         print the version and exit\n"
+	"\n"
+	"SIZE is a number of bytes, or one with K, M, G or T after it.\n",
     .letters = ":fo:",
     .options = long_options,
     .arguments = 2,

@@ -10,7 +10,7 @@
 #include "cli/cmd.h"
 #include "daemon/figures.h"
 
-/* ---- the table for people ----------------------------------------------------- */
+/* ---- the table for people ----------------------------------------------- */
 
 enum unit { COUNT, BYTES, NANOSECONDS, MILLISECONDS };
 
@@ -91,7 +91,7 @@ static void print_levels(const json_t *levels)
 
 		snprintf(label, sizeof(label), "level %zu, %lld tables", i,
 		         (long long)json_integer_value(
-		             json_object_get(level, "files")));
+			     json_object_get(level, "files")));
 		print_value(label,
 		            json_integer_value(json_object_get(level, "bytes")),
 		            BYTES);
@@ -119,26 +119,25 @@ static void print_requests(const json_t *requests)
 static void print_table(const char *store, const json_t *figures)
 {
 	printf("%-28s %s%s\n", "store", store,
-	       json_is_true(json_object_get(figures, "mounted"))
-	           ? " (mounted)"
-	           : "");
+	       json_is_true(json_object_get(figures, "mounted")) ? " (mounted)"
+	                                                         : "");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct row *row = &rows[i];
 		const json_t *section =
 		    row->section == NULL
-		        ? figures
-		        : json_object_get(figures, row->section);
+			? figures
+			: json_object_get(figures, row->section);
 
-		print_value(row->label,
-		            json_integer_value(
-		                json_object_get(section, row->key)),
-		            row->unit);
+		print_value(
+		    row->label,
+		    json_integer_value(json_object_get(section, row->key)),
+		    row->unit);
 	}
 	print_levels(json_object_get(figures, "levels"));
 	print_requests(json_object_get(figures, "requests"));
 }
 
-/* ---- where they come from ------------------------------------------------------- */
+/* ---- where they come from ----------------------------------------------- */
 
 static int ask_daemon(int socket, const char *store, json_t **figures_out)
 {
@@ -226,12 +225,12 @@ const struct cmd cmd_stats = {
     .name = "stats",
     .summary = "print the figures of a store or a live mount",
     .help = "Usage: shalefs stats [--json] SOURCE\n"
-            "Print how much SOURCE, a store or a mountpoint, holds, uses and "
-            "has done.\n"
-            "\n"
-            "      --json     print one JSON object, with exact numbers\n"
-            "      --help     print this and exit\n"
-            "      --version  print the version and exit\n",
+	    "Print how much SOURCE, a store or a mountpoint, holds, uses and "
+	    "has done.\n"
+	    "\n"
+	    "      --json     print one JSON object, with exact numbers\n"
+	    "      --help     print this and exit\n"
+	    "      --version  print the version and exit\n",
     .letters = ":",
     .options = long_options,
     .arguments = 1,

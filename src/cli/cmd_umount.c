@@ -29,9 +29,9 @@ static json_t *wait_request(const char *device)
 }
 
 /*
- * Ask to be told of the end. *socket_out is -1 where nobody can tell: the daemon
- * has died, or it is one of several that have mounted the store read-only, of
- * which only the first is listening.
+ * Ask to be told of the end. *socket_out is -1 where nobody can tell: the
+ * daemon has died, or it is one of several that have mounted the store
+ * read-only, of which only the first is listening.
  */
 static int enlist(const struct mounts_entry *entry, int *socket_out)
 {
@@ -159,13 +159,13 @@ const struct cmd cmd_umount = {
     .name = "umount",
     .summary = "unmount, and wait until the store is closed",
     .help =
-        "Usage: shalefs umount [-l] MOUNTPOINT\n"
-        "Unmount MOUNTPOINT and return when its daemon has closed the store.\n"
-        "\n"
-        "  -l, --lazy     detach it at once though it is in use, and do not "
-        "wait\n"
-        "      --help     print this and exit\n"
-        "      --version  print the version and exit\n",
+	"Usage: shalefs umount [-l] MOUNTPOINT\n"
+	"Unmount MOUNTPOINT and return when its daemon has closed the store.\n"
+	"\n"
+	"  -l, --lazy     detach it at once though it is in use, and do not "
+	"wait\n"
+	"      --help     print this and exit\n"
+	"      --version  print the version and exit\n",
     .letters = ":l",
     .options = long_options,
     .arguments = 1,

@@ -26,14 +26,6 @@ static void print_help(void)
 	     "shalefs(1).");
 }
 
-/* What was printed must have arrived, or a full disk looks like success. */
-static int check_stdout(int code)
-{
-	if (fflush(stdout) == 0 && ferror(stdout) == 0)
-		return code;
-	return cmd_fail_because("standard output", "cannot be written");
-}
-
 int main(int argc, char **argv)
 {
 	const char *name = argc < 2 ? "" : argv[1];
@@ -42,16 +34,16 @@ int main(int argc, char **argv)
 		if (strcmp(name, commands[i]->name) != 0)
 			continue;
 		cmd_log_keep();
-		return check_stdout(
+		return cmd_end(
 		    commands[i]->run(commands[i], argc - 1, argv + 1));
 	}
 	if (strcmp(name, "--help") == 0) {
 		print_help();
-		return check_stdout(CMD_OK);
+		return cmd_end(CMD_OK);
 	}
 	if (strcmp(name, "--version") == 0) {
-		printf("shalefs %s\n", PACKAGE_VERSION);
-		return check_stdout(CMD_OK);
+		cmd_print_version();
+		return cmd_end(CMD_OK);
 	}
 	if (name[0] == '\0')
 		fputs("shalefs: a command is missing; see 'shalefs --help'\n",

@@ -19,9 +19,7 @@
 enum {
 	MAX_CLIENTS = 64,
 	BACKLOG = 16,
-	SEND_TIMEOUT_S = 2, /* for a peer that does not read its answer */
 	NAME_MAX_LEN = 255,
-	READ_BYTES = 4096,
 };
 
 /*
@@ -35,11 +33,9 @@ enum client_state { FREE, READING, FORKING, WAITING };
 /* Belongs to the serving thread, and to the fork thread while FORKING. */
 struct client {
 	enum client_state state;
-	int fd;
-	int passed_fd;  /* came with the request; -1: none */
-	struct buf in;  /* received, not yet a whole message */
-	char *name;     /* of the fork to be made */
-	bool fork_done; /* guarded by control->mu */
+	struct wire_peer peer;
+	char *name;               /* of the fork to be made */
+	bool fork_done;           /* guarded by control->mu */
 	struct client *next_fork; /* guarded by control->mu */
 };
 
@@ -63,49 +59,17 @@ struct control {
 	bool stopping;
 };
 
-/* ---- clients -------------------------------------------------------------------- */
-
-static void drop_passed_fd(struct client *client)
-{
-	if (client->passed_fd >= 0)
-		close(client->passed_fd);
-	client->passed_fd = -1;
-}
+/* ---- clients ------------------------------------------------------------ */
 
 static void drop_client(struct client *client)
 {
-	close(client->fd);
-	drop_passed_fd(client);
-	buf_release(&client->in);
+	wire_peer_close(&client->peer);
 	free(client->name);
-	*client = (struct client){.state = FREE, .fd = -1, .passed_fd = -1};
-}
-
-/* Takes `message`, which may be NULL for want of memory. */
-static int answer(const struct client *client, json_t *message)
-{
-	int err;
-
-	if (message == NULL)
-		return ENOMEM;
-	err = wire_send(client->fd, message, -1);
-	json_decref(message);
-	return err;
-}
-
-static bool peer_is_allowed(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-		return false;
-	return cred.uid == 0 || cred.uid == geteuid();
+	*client = (struct client){.state = FREE};
 }
 
 static void accept_client(struct control *control)
 {
-	struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
 	struct client *client = NULL;
 	int fd;
 
@@ -116,20 +80,13 @@ static void accept_client(struct control *control)
 		if (control->clients[i].state == FREE)
 			client = &control->clients[i];
 	}
-	if (client == NULL || !peer_is_allowed(fd) ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout,
-	               sizeof(timeout)) != 0) {
+	if (client == NULL)
 		close(fd);
-		return;
-	}
-	*client = (struct client){
-	    .state = READING,
-	    .fd = fd,
-	    .passed_fd = -1,
-	};
+	else if (wire_peer_open(&client->peer, fd) == 0)
+		client->state = READING;
 }
 
-/* ---- requests --------------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------- */
 
 static int serve_stats(struct control *control, struct client *client)
 {
@@ -145,7 +102,7 @@ static int serve_stats(struct control *control, struct client *client)
 		json_decref(reply);
 		return ENOMEM;
 	}
-	return answer(client, reply);
+	return wire_peer_answer(&client->peer, reply);
 }
 
 /* One component, so that a fork is made nowhere but in the passed folder. */
@@ -161,9 +118,10 @@ static int serve_fork(struct control *control, struct client *client,
 {
 	const char *name = json_string_value(json_object_get(request, "name"));
 
-	if (!is_name(name) || client->passed_fd < 0)
-		return answer(client,
-		              wire_failure(EINVAL, "not a name for a fork"));
+	if (!is_name(name) || client->peer.passed_fd < 0)
+		return wire_peer_answer(
+		    &client->peer,
+		    wire_failure(EINVAL, "not a name for a fork"));
 	client->name = strdup(name);
 	if (client->name == NULL)
 		return ENOMEM;
@@ -187,8 +145,9 @@ static int serve_umount_wait(struct control *control, struct client *client,
 	int err;
 
 	if (device == NULL || strcmp(device, control->device) != 0)
-		return answer(client, wire_failure(ENOENT, "another mount"));
-	err = answer(client, wire_ok());
+		return wire_peer_answer(&client->peer,
+		                        wire_failure(ENOENT, "another mount"));
+	err = wire_peer_answer(&client->peer, wire_ok());
 	if (err == 0)
 		client->state = WAITING;
 	return err;
@@ -208,91 +167,37 @@ static int serve_request(struct control *control, struct client *client,
 		return serve_fork(control, client, request);
 	if (strcmp(op, "umount-wait") == 0)
 		return serve_umount_wait(control, client, request);
-	return answer(client, wire_failure(EOPNOTSUPP, "unknown request"));
+	return wire_peer_answer(&client->peer,
+	                        wire_failure(EOPNOTSUPP, "unknown request"));
 }
 
 /* Serve what has come in whole, one message after another. */
 static int serve_input(struct control *control, struct client *client)
 {
-	struct buf *in = &client->in;
-
-	while (client->state == READING && in->len >= WIRE_HEADER_BYTES) {
-		size_t len = wire_length(in->data);
-		size_t whole = WIRE_HEADER_BYTES + len;
+	while (client->state == READING) {
 		json_t *request;
-		int err;
+		int err = wire_peer_next(&client->peer, &request);
 
-		if (len == 0)
-			return EPROTO;
-		if (in->len < whole)
-			return 0;
-		request = wire_decode(in->data + WIRE_HEADER_BYTES, len);
-		if (request == NULL)
-			return EPROTO;
+		if (err != 0 || request == NULL)
+			return err;
 		err = serve_request(control, client, request);
 		json_decref(request);
 		if (err != 0)
 			return err;
-		memmove(in->data, in->data + whole, in->len - whole);
-		in->len -= whole;
 		if (client->state != FORKING)
-			drop_passed_fd(client);
+			wire_peer_drop_passed(&client->peer);
 	}
 	return 0;
 }
 
-/* Keep the last descriptor that came, and close the others. */
-static void take_descriptors(struct client *client, struct msghdr *msg)
-{
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL;
-	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
-		size_t count;
-
-		if (cmsg->cmsg_level != SOL_SOCKET ||
-		    cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd),
-			       sizeof(fd));
-			drop_passed_fd(client);
-			client->passed_fd = fd;
-		}
-	}
-}
-
 static int read_client(struct control *control, struct client *client)
 {
-	union {
-		char bytes[CMSG_SPACE(4 * sizeof(int))];
-		struct cmsghdr align;
-	} passed;
-	char bytes[READ_BYTES];
-	struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-	struct msghdr msg = {
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = passed.bytes,
-	    .msg_controllen = sizeof(passed.bytes),
-	};
-	ssize_t got;
-	int err;
+	int err = wire_peer_read(&client->peer);
 
-	got = recvmsg(client->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (got < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : errno;
-	take_descriptors(client, &msg);
-	if (got == 0)
-		return EPIPE;
-	err = lsm_errno(buf_append(&client->in, bytes, (size_t)got));
-	if (err != 0)
-		return err;
-	return serve_input(control, client);
+	return err != 0 ? err : serve_input(control, client);
 }
 
-/* ---- forks ------------------------------------------------------------------------- */
+/* ---- forks -------------------------------------------------------------- */
 
 static json_t *make_fork(struct control *control, const struct client *client)
 {
@@ -300,8 +205,8 @@ static json_t *make_fork(struct control *control, const struct client *client)
 	struct lsm_fork_info info;
 	enum lsm_err err;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", client->passed_fd,
-	         client->name);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s",
+	         client->peer.passed_fd, client->name);
 	err = lsm_export(fs_store(control->figures.fs), path, &info);
 	if (err != LSM_OK)
 		return wire_failure(lsm_errno(err), lsm_strerror(err));
@@ -348,7 +253,8 @@ static void run_forker(void *ctx)
 
 	while ((client = next_fork(control)) != NULL) {
 		/* A peer that went away meanwhile is noticed by the server. */
-		(void)answer(client, make_fork(control, client));
+		(void)wire_peer_answer(&client->peer,
+		                       make_fork(control, client));
 		sync_lock(&control->mu);
 		client->fork_done = true;
 		sync_unlock(&control->mu);
@@ -372,14 +278,14 @@ static void collect_forks(struct control *control)
 			continue;
 		free(client->name);
 		client->name = NULL;
-		drop_passed_fd(client);
+		wire_peer_drop_passed(&client->peer);
 		client->state = READING;
 		if (serve_input(control, client) != 0)
 			drop_client(client);
 	}
 }
 
-/* ---- the serving thread -------------------------------------------------------------- */
+/* ---- the serving thread ------------------------------------------------- */
 
 static bool is_stopping(struct control *control)
 {
@@ -404,10 +310,10 @@ static void poll_once(struct control *control)
 
 		/* A negative descriptor is passed over. One that waits is only
 		   watched for its end, which poll always tells. */
-		fds[i + 2].fd = client->state == READING ||
-		                        client->state == WAITING
-		                    ? client->fd
-		                    : -1;
+		fds[i + 2].fd =
+		    client->state == READING || client->state == WAITING
+			? client->peer.fd
+			: -1;
 		fds[i + 2].events = client->state == READING ? POLLIN : 0;
 	}
 	if (poll(fds, MAX_CLIENTS + 2, -1) < 0)
@@ -438,7 +344,7 @@ static void run_server(void *ctx)
 		poll_once(control);
 }
 
-/* ---- open and close -------------------------------------------------------------------- */
+/* ---- open and close ----------------------------------------------------- */
 
 /* Whether a daemon answers at the socket that is there. */
 static bool is_alive(const struct sockaddr_un *address)
@@ -498,10 +404,6 @@ static struct control *create(void)
 	control->listen_fd = -1;
 	control->wake_fd = -1;
 	control->forks_end = &control->forks;
-	for (int i = 0; i < MAX_CLIENTS; i++) {
-		control->clients[i].fd = -1;
-		control->clients[i].passed_fd = -1;
-	}
 	sync_mutex_init(&control->mu, SYNC_RANK_LEAF);
 	sync_cond_init(&control->changed);
 	return control;
@@ -582,14 +484,14 @@ void control_finish(struct control *control, int err)
 
 		if (client->state != WAITING)
 			continue;
-		message = err == 0 ? wire_ok()
-		                   : wire_failure(err, strerror(err));
+		message =
+		    err == 0 ? wire_ok() : wire_failure(err, strerror(err));
 		if (message != NULL)
 			(void)json_object_set_new(message, "closed",
 			                          json_true());
 		/* Who does not listen any more misses nothing. */
-		(void)answer(client, message);
-		buf_release(&client->in);
+		(void)wire_peer_answer(&client->peer, message);
+		buf_release(&client->peer.in);
 	}
 	destroy(control);
 }

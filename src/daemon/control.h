@@ -4,9 +4,9 @@
  * mount. wire.h has the messages.
  *
  * One thread serves all connections and never waits for one of them; a second
- * makes forks, so that figures can be had meanwhile. Only root and the user that
- * the daemon runs as are served: what is made for a peer is made with the
- * daemon's rights. What a peer sends is checked like any input.
+ * makes forks, so that figures can be had meanwhile. Only root and the user
+ * that the daemon runs as are served: what is made for a peer is made with the
+ * daemon's rights.
  *
  * A connection that waits for the end of the mount is not closed by us at all:
  * the end of the process does it, when the lock of the store is certainly free.
@@ -32,7 +32,7 @@ LSM_MUST_CHECK int control_open(const char *store, bool read_only,
                                 struct control **control_out);
 
 /* Begin to serve the mount with that device number. `figures` is copied; what
-   it names outlives control_stop(), as does `device`. Errors: ENOMEM, logged. */
+   it names outlives control_stop(), as does `device`. Errors: ENOMEM. */
 LSM_MUST_CHECK int control_start(struct control *control,
                                  const struct figures_source *figures,
                                  const char *device);

@@ -39,8 +39,8 @@ static void unescape(char *text)
 	char *out = text;
 
 	while (*text != '\0') {
-		if (text[0] == '\\' && is_octal(text[1]) &&
-		    is_octal(text[2]) && is_octal(text[3])) {
+		if (text[0] == '\\' && is_octal(text[1]) && is_octal(text[2]) &&
+		    is_octal(text[3])) {
 			*out++ = (char)((text[1] - '0') * 64 +
 			                (text[2] - '0') * 8 + (text[3] - '0'));
 			text += 4;
@@ -271,8 +271,8 @@ static int run_fusermount(const char *target, bool lazy)
 	err = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO,
 	                                       "/dev/null", O_WRONLY, 0);
 	if (err == 0)
-		err = posix_spawnp(&pid, argv[0], &actions, NULL, argv,
-		                   environ);
+		err =
+		    posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (err != 0)
 		return err;

@@ -101,7 +101,7 @@ static void remove_slot(struct shard *shard, size_t hole)
 	shard->slots[hole] = (struct node){0};
 	shard->used--;
 
-	/* A shard that cannot shrink now stays as it is: it only costs memory. */
+	/* One that cannot shrink now stays as it is, at a cost in memory. */
 	if (shard->slot_count > MIN_SLOTS &&
 	    shard->used < shard->slot_count / 8)
 		(void)resize(shard, shard->slot_count / 2);

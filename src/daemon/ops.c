@@ -132,7 +132,7 @@ void ops_reply_create(fuse_req_t req, struct ops *ops, int err,
 		forget_one(ops, attr->ino);
 }
 
-/* ---- reclaiming -------------------------------------------------------------- */
+/* ---- reclaiming --------------------------------------------------------- */
 
 struct reclaim_job {
 	struct lane_job job; /* first */
@@ -161,7 +161,7 @@ void ops_reclaim_later(struct ops *ops, uint64_t ino)
 	lane_push(ops->slow, &reclaim->job);
 }
 
-/* ---- the table ----------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 static void init_connection(void *userdata, struct fuse_conn_info *conn)
 {
@@ -182,6 +182,7 @@ static void init_connection(void *userdata, struct fuse_conn_info *conn)
 	              FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
 	              FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
 	conn->max_write = FS_WRITE_MAX_BYTES;
+	conn->max_read = ops->max_read_bytes;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = CONGESTION_THRESHOLD;
 	conn->time_gran = 1;
@@ -236,9 +237,14 @@ const struct fuse_lowlevel_ops *ops_table(void)
 }
 
 void ops_init(struct ops *ops, struct fs *fs, struct nodes *nodes,
-              struct lane *slow)
+              struct lane *slow, uint32_t max_read_bytes)
 {
-	*ops = (struct ops){.fs = fs, .nodes = nodes, .slow = slow};
+	*ops = (struct ops){
+	    .fs = fs,
+	    .nodes = nodes,
+	    .slow = slow,
+	    .max_read_bytes = max_read_bytes,
+	};
 }
 
 const char *ops_request_name(enum ops_request request)

@@ -73,6 +73,7 @@ struct ops {
 	struct fs *fs;
 	struct nodes *nodes;
 	struct lane *slow; /* where orphans are reclaimed */
+	uint32_t max_read_bytes;
 
 	/* Constant after INIT, which comes before every other request. */
 	bool skip_open;
@@ -82,9 +83,10 @@ struct ops {
 	_Atomic uint64_t requests[OPS_REQUEST_COUNT];
 };
 
-/* The caller owns `fs`, `nodes` and `slow`, which outlive the requests. */
+/* The caller owns `fs`, `nodes` and `slow`, which outlive the requests.
+   `max_read_bytes` is what the mount option of that name says; 0: no limit. */
 void ops_init(struct ops *ops, struct fs *fs, struct nodes *nodes,
-              struct lane *slow);
+              struct lane *slow, uint32_t max_read_bytes);
 
 /* The table for fuse_session_new(), whose userdata is the struct ops. */
 const struct fuse_lowlevel_ops *ops_table(void);
@@ -95,7 +97,7 @@ uint64_t ops_request_count(const struct ops *ops, enum ops_request request);
 /* Delete what the orphan `ino` holds, on the slow lane. */
 void ops_reclaim_later(struct ops *ops, uint64_t ino);
 
-/* ---- between a transport and an operation --------------------------------- */
+/* ---- between a transport and an operation ------------------------------- */
 
 /* One for each thread that runs operations, or for each request. */
 struct ops_call {
@@ -110,7 +112,7 @@ void ops_call_begin(struct ops_call *call);
 /* Return what an operation left over, because it was refused before it ran. */
 void ops_call_end(struct ops_call *call);
 
-/* ---- inside the operations -------------------------------------------------- */
+/* ---- inside the operations ---------------------------------------------- */
 
 /* The struct ops of a request, after counting it. */
 struct ops *ops_count(fuse_req_t req, enum ops_request request);

@@ -114,7 +114,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-/* ---- extended attributes --------------------------------------------------- */
+/* ---- extended attributes ------------------------------------------------ */
 
 /* `size` 0 asks how long the answer is. */
 static void reply_bytes(fuse_req_t req, int err, const struct buf *bytes,
@@ -169,8 +169,7 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 	if (!ops_take(req, &op))
 		return;
-	fuse_reply_err(req,
-	               fs_removexattr(ops->fs, &op, ino, slice_str(name)));
+	fuse_reply_err(req, fs_removexattr(ops->fs, &op, ino, slice_str(name)));
 }
 
 void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)

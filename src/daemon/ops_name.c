@@ -46,7 +46,7 @@ void ops_forget_multi(fuse_req_t req, size_t count,
 	fuse_reply_none(req);
 }
 
-/* ---- making ------------------------------------------------------------------- */
+/* ---- making ------------------------------------------------------------- */
 
 void ops_mknod(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
                dev_t rdev)
@@ -165,7 +165,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name)
 	ops_reply_entry(req, ops, err, &attr);
 }
 
-/* ---- removing ------------------------------------------------------------------ */
+/* ---- removing ----------------------------------------------------------- */
 
 /* Before the reply: afterwards the kernel may forget the inode at any time. */
 static void drop_victim(struct ops *ops, const struct fs_victim *victim)
@@ -208,8 +208,7 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t dir, const char *name)
 void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
                 fuse_ino_t new_dir, const char *new_name, unsigned flags)
 {
-	struct ops *ops =
-	    ops_count(req, flags == 0 ? OPS_RENAME : OPS_RENAME2);
+	struct ops *ops = ops_count(req, flags == 0 ? OPS_RENAME : OPS_RENAME2);
 	struct fs_victim victim;
 	struct fs_op op;
 	int err;
@@ -223,7 +222,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
 	fuse_reply_err(req, err);
 }
 
-/* ---- listing --------------------------------------------------------------------- */
+/* ---- listing ------------------------------------------------------------ */
 
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -268,8 +267,7 @@ static bool is_dots(struct slice name)
    arrive. */
 static bool tell(struct listing *listing, uint64_t ino)
 {
-	listing->err =
-	    fs_errno(buf_append(&listing->told, &ino, sizeof(ino)));
+	listing->err = fs_errno(buf_append(&listing->told, &ino, sizeof(ino)));
 	if (listing->err != 0)
 		return false;
 	listing->err = nodes_add(listing->ops->nodes, ino);
@@ -295,9 +293,9 @@ static bool emit(void *ctx, struct slice name, uint64_t next_cookie,
 
 	ops_fill_entry(attr, &entry);
 	if (!listing->plus) {
-		need = fuse_add_direntry(listing->req, listing->at,
-		                         listing->left, text, &entry.attr,
-		                         (off_t)next_cookie);
+		need =
+		    fuse_add_direntry(listing->req, listing->at, listing->left,
+		                      text, &entry.attr, (off_t)next_cookie);
 	} else {
 		/* The kernel makes no inodes of these two. */
 		if (is_dots(name))

@@ -21,8 +21,8 @@
 enum { MAX_READ_MIN_BYTES = 4096 };
 
 enum option_kind {
-	OPTION_IGNORED,  /* for mount(8), or true anyhow */
-	OPTION_KERNEL,   /* handed to libfuse as it is */
+	OPTION_IGNORED, /* for mount(8), or true anyhow */
+	OPTION_KERNEL,  /* handed to libfuse as it is */
 	OPTION_RO,
 	OPTION_RW,
 	OPTION_MEMORY,
@@ -192,6 +192,7 @@ static int set_max_read(struct options *options, const char *option,
 		return err;
 	if (bytes < MAX_READ_MIN_BYTES || bytes > FS_WRITE_MAX_BYTES)
 		return bad_option(option, "not between 4K and 1M");
+	options->max_read_bytes = (uint32_t)bytes;
 	/* In plain digits: libfuse knows no suffixes. */
 	snprintf(text, sizeof(text), "max_read=%lld", (long long)bytes);
 	return add_kernel_option(options, text);

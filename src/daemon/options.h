@@ -20,6 +20,7 @@ struct options {
 	int64_t credit_bytes;  /* 0 or less: off; see has_credit */
 	bool has_credit;       /* given, and not a part of the budget */
 	bool read_only;
+	uint32_t max_read_bytes; /* 0: not given */
 	struct buf kernel; /* for libfuse: comma-separated, NUL-terminated */
 };
 

@@ -12,8 +12,7 @@ static bool fixed_part(const void *data, size_t len, void *part,
 {
 	if (len < sizeof(struct fuse_in_header) + part_len)
 		return false;
-	memcpy(part,
-	       (const uint8_t *)data + sizeof(struct fuse_in_header),
+	memcpy(part, (const uint8_t *)data + sizeof(struct fuse_in_header),
 	       part_len);
 	return true;
 }

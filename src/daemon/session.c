@@ -51,7 +51,7 @@ struct session {
 	int end_fd;   /* eventfd: the kernel has unmounted */
 };
 
-/* ---- libfuse's messages ------------------------------------------------------- */
+/* ---- libfuse's messages ------------------------------------------------- */
 
 /*
  * While mounting, what libfuse says is the reason of the one line that a
@@ -80,10 +80,9 @@ static void on_fuse_message(enum fuse_log_level level, const char *format,
 	if (reason.collecting)
 		keep_reason(text);
 	else
-		log_printf(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR
-		           : level == FUSE_LOG_WARNING
-		               ? LOG_LEVEL_WARNING
-		               : LOG_LEVEL_DEBUG,
+		log_printf(level <= FUSE_LOG_ERR       ? LOG_LEVEL_ERROR
+		           : level == FUSE_LOG_WARNING ? LOG_LEVEL_WARNING
+		                                       : LOG_LEVEL_DEBUG,
 		           "%s", text);
 }
 
@@ -123,7 +122,7 @@ static void capture_end(struct stderr_capture *capture)
 	reason.collecting = false;
 }
 
-/* ---- opening -------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------ */
 
 static void poke(int fd, uint64_t value)
 {
@@ -204,11 +203,12 @@ static int open_parts(struct session *session)
 		err = lane_open("slow", SLOW_THREADS, &session->slow);
 	if (err == 0)
 		ops_init(&session->ops, session->fs, session->nodes,
-		         session->slow);
+		         session->slow,
+		         session->config->options->max_read_bytes);
 	return err;
 }
 
-/* ---- mounting --------------------------------------------------------------------- */
+/* ---- mounting ----------------------------------------------------------- */
 
 static int make_arguments(const struct session_config *config,
                           struct fuse_args *args)
@@ -220,12 +220,13 @@ static int make_arguments(const struct session_config *config,
 
 	if (asprintf(&source, "fsname=%s", config->store) < 0)
 		return ENOMEM;
-	failed |= fuse_opt_add_opt(&list, "subtype=shalefs,default_permissions");
+	failed |=
+	    fuse_opt_add_opt(&list, "subtype=shalefs,default_permissions");
 	failed |= fuse_opt_add_opt_escaped(&list, source);
 	failed |= fuse_opt_add_opt(&list, options->read_only ? "ro" : "rw");
 	if (options->kernel.len > 0)
-		failed |= fuse_opt_add_opt(
-		    &list, (const char *)options->kernel.data);
+		failed |=
+		    fuse_opt_add_opt(&list, (const char *)options->kernel.data);
 	failed |= fuse_opt_add_arg(args, "shalefs");
 	failed |= fuse_opt_add_arg(args, "-o");
 	if (failed == 0)
@@ -375,7 +376,7 @@ static int begin(struct session *session)
 	return err;
 }
 
-/* ---- the end ------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------ */
 
 /* True when the kernel has unmounted, false on a signal. */
 static bool await_end(struct session *session)
@@ -417,8 +418,8 @@ static void reclaim(void *ctx, uint64_t ino)
 /*
  * Close /dev/fuse. fuse_session_unmount() would also unmount what is at the
  * mountpoint, and that need not be ours any more: the mount was taken away
- * before. It refrains where poll(2) says that the connection is broken, so it is
- * shown a pipe that nobody reads.
+ * before. It refrains where poll(2) says that the connection is broken, so it
+ * is shown a pipe that nobody reads.
  */
 static void close_connection(struct session *session)
 {

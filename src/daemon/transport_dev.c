@@ -83,7 +83,7 @@ struct dev {
 	bool ready_told;
 };
 
-/* ---- buffers ------------------------------------------------------------------ */
+/* ---- buffers ------------------------------------------------------------ */
 
 static struct request *request_create(struct dev *dev, size_t capacity)
 {
@@ -127,7 +127,7 @@ static void request_destroy(struct request *request)
 	free(request);
 }
 
-/* ---- held requests -------------------------------------------------------------- */
+/* ---- held requests ------------------------------------------------------ */
 
 static void hold(struct dev *dev, const struct request *request, bool parked)
 {
@@ -180,8 +180,7 @@ static void run_held(struct lane_job *job)
 static void on_granted(struct lsm_admit_request *admit, enum lsm_err err)
 {
 	struct request *request =
-	    (struct request *)((char *)admit -
-	                       offsetof(struct request, admit));
+	    (struct request *)((char *)admit - offsetof(struct request, admit));
 
 	request->err = fs_errno(err);
 	lane_push(request->dev->config.quick, &request->job);
@@ -212,7 +211,7 @@ static struct request *detach(struct dev *dev, struct request **own_request)
 	return received;
 }
 
-/* ---- one request ------------------------------------------------------------------ */
+/* ---- one request -------------------------------------------------------- */
 
 static void fail_here(struct request *request, struct ops_call *call, int err)
 {
@@ -297,7 +296,7 @@ static void serve(struct dev *dev, struct request **own_request,
 	}
 }
 
-/* ---- readers ------------------------------------------------------------------------ */
+/* ---- readers ------------------------------------------------------------ */
 
 /* Wait until held bytes are within the limit. */
 static void wait_for_room(struct dev *dev)
@@ -376,7 +375,7 @@ static void run_reader(void *ctx)
 		on_end(on_end_ctx);
 }
 
-/* ---- the table ------------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------- */
 
 static void ignore_signal(int number)
 {
@@ -403,8 +402,7 @@ static void wake_readers(struct dev *dev)
 		}
 		sync_broadcast(&dev->changed);
 		(void)sync_wait_until(&dev->changed, &dev->mu,
-		                      sync_now_ns() +
-		                          WAKE_AGAIN_MS * 1000000U);
+		                      sync_now_ns() + WAKE_AGAIN_MS * 1000000U);
 	}
 	sync_unlock(&dev->mu);
 }

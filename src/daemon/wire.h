@@ -6,16 +6,18 @@
  * A message is its length in four bytes, little-endian, and a JSON object of
  * that length, with "version" in it. The first byte may carry one descriptor.
  *
- *   {"op":"stats"}                 {"ok":true,"figures":{...}}, see figures.h
- *   {"op":"fork","name":NAME}      {"ok":true, counts}; the descriptor is the
- *                                  folder in which NAME is to be made
- *   {"op":"umount-wait",           {"ok":true} at once; once the store is closed
- *    "device":"MAJOR:MINOR"}       {"ok":true,"closed":true}, and the end of the
- *                                  stream when its lock is free. No for another
- *                                  mount (several read-only ones may exist)
- *   what fails                     {"ok":false,"error":"...","errno":n}
+ *   {"op":"stats"}
+ *       {"ok":true,"figures":{...}}, see figures.h
+ *   {"op":"fork","name":NAME}, with the folder in which NAME is to be made
+ *       {"ok":true, counts}
+ *   {"op":"umount-wait","device":"MAJOR:MINOR"}
+ *       {"ok":true} at once, {"ok":true,"closed":true} when the store is
+ *       closed, the end of the stream when its lock is free. Refused for
+ *       another mount, of which there may be several if they are read-only
+ *   what fails
+ *       {"ok":false,"error":"...","errno":n}
  *
- * Threads: no state.
+ * Threads: no state, but for struct wire_peer.
  */
 #ifndef SHALEFS_DAEMON_WIRE_H
 #define SHALEFS_DAEMON_WIRE_H
@@ -57,5 +59,35 @@ size_t wire_length(const uint8_t header[WIRE_HEADER_BYTES]);
 /* {"ok":true} and {"ok":false,...}. NULL: out of memory. */
 json_t *wire_ok(void);
 json_t *wire_failure(int err, const char *reason);
+
+/* ---- the daemon's end --------------------------------------------------- */
+
+/* One connection: what has come, in pieces, and what came with it. It belongs
+   to one thread at a time. What a peer sends is checked like any input. */
+struct wire_peer {
+	int fd;
+	int passed_fd; /* came with a request; -1: none */
+	struct buf in; /* received, not yet taken */
+};
+
+/* Take over the connected `fd`, if root or the user of this process is at its
+   other end; otherwise it is closed. Errors: EACCES, those of setsockopt(2). */
+LSM_MUST_CHECK int wire_peer_open(struct wire_peer *peer, int fd);
+void wire_peer_close(struct wire_peer *peer);
+
+/* Read what has come, without waiting. Errors: EPIPE at the end, those of
+   recvmsg(2), ENOMEM. */
+LSM_MUST_CHECK int wire_peer_read(struct wire_peer *peer);
+
+/* The next message that is here whole; json_decref() it. NULL in *message_out:
+   there is none yet. Errors: EPROTO for what is no message, ENOMEM. */
+LSM_MUST_CHECK int wire_peer_next(struct wire_peer *peer, json_t **message_out);
+
+/* Send `message`, which is taken; NULL gives ENOMEM. Waits two seconds at most
+   for a peer that does not read. Errors: as for wire_send(). */
+int wire_peer_answer(const struct wire_peer *peer, json_t *message);
+
+/* Close the descriptor that came with a request, if there is one. */
+void wire_peer_drop_passed(struct wire_peer *peer);
 
 #endif

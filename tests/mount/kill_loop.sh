@@ -19,12 +19,10 @@ next_random() {
 	random_value=$((random / 8 % $1))
 }
 
-returned() {
-	grep -c '^=' "$1" 2>/dev/null || :
-}
-
+# has_returned JOURNAL COUNT PID: or the writer has failed.
 has_returned() {
-	[ "$(returned "$1")" -ge "$2" ]
+	kit_is_gone "$3" ||
+		{ [ -e "$1" ] && [ "$(grep -c '^=' "$1")" -ge "$2" ]; }
 }
 
 # Small pools, so that flushes and compactions are met; and the large one.
@@ -59,14 +57,16 @@ one_round() {
 		"$tools/kill_writer" write "$mnt/$name" \
 			"$scratch/$name.journal" "$random_value" \
 			2>>"$scratch/writers.log" &
-		writers="$writers $!"
+		writers="${writers:+$writers }$!"
 	done
 	next_random 1200
 	goal=$((least + random_value))
 	wait_until "enough operations returned" \
-		has_returned "$scratch/r${round}a.journal" "$goal"
+		has_returned "$scratch/r${round}a.journal" "$goal" \
+		"${writers%% *}"
 	wait_until "enough operations of the other" \
-		has_returned "$scratch/r${round}b.journal" "$least"
+		has_returned "$scratch/r${round}b.journal" "$least" \
+		"${writers##* }"
 	kill_daemon "$mnt"
 	for writer in $writers; do
 		wait "$writer" || {

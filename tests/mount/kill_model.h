@@ -3,9 +3,10 @@
  * kill_model.h: a folder as a model, and the operations on it: what a writer
  * did, and what must be there afterwards.
  *
- * An operation is one system call that changes something and that the daemon
- * gets as one request, so that it happened or did not. As a line of text it is
- * what the writer notes:
+ * An operation is one system call that changes something. The daemon gets it as
+ * one request, so that it happened or did not; only a write the kernel may hand
+ * on in pieces that end where pages end. As a line of text it is what the writer
+ * notes:
  *
  *   create A          write A offset len salt   append A len salt
  *   truncate A size   chmod A mode              setxattr A salt
@@ -28,7 +29,8 @@ enum {
 	MAX_INODES = 512,
 	MAX_PATH = 80,
 	MAX_FILE = 300000,
-	MAX_WRITE = 90000, /* one request of the kernel, however it lies */
+	MAX_WRITE = 90000,
+	PAGE = 4096,
 };
 
 enum op_kind {
@@ -79,8 +81,14 @@ struct model {
 void op_print(FILE *file, const struct op *op);
 bool op_parse(const char *line, struct op *op);
 
-/* Do it, below the folder `root`. 0 or an errno. */
-int op_run(const struct op *op, int root);
+static inline bool op_is_write(const struct op *op)
+{
+	return op->kind == OP_WRITE || op->kind == OP_APPEND;
+}
+
+/* Do it, below the folder `root`. 0 or an errno. A write that was cut short has
+   its `len` set to what was written. */
+int op_run(struct op *op, int root);
 
 /* A random one that the model allows. `step` makes new names differ. */
 void op_random(const struct model *model, uint64_t *random, unsigned step,

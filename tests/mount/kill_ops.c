@@ -47,7 +47,7 @@ bool op_parse(const char *line, struct op *op)
 /* ---- as system calls ---------------------------------------------------------------- */
 
 /* Only the call in the middle changes something. */
-static int run_on_file(const struct op *op, int root)
+static int run_on_file(struct op *op, int root)
 {
 	int append = op->kind == OP_APPEND ? O_APPEND : 0;
 	uint8_t *bytes = malloc(MAX_WRITE);
@@ -78,9 +78,8 @@ static int run_on_file(const struct op *op, int root)
 	}
 	if (done < 0)
 		err = errno;
-	else if ((op->kind == OP_WRITE || op->kind == OP_APPEND) &&
-	         (size_t)done != op->len)
-		err = EIO;
+	else if (op_is_write(op))
+		op->len = (uint64_t)done;
 out:
 	if (fd >= 0)
 		close(fd);
@@ -133,7 +132,7 @@ static int run_on_name(const struct op *op, int root)
 	}
 }
 
-int op_run(const struct op *op, int root)
+int op_run(struct op *op, int root)
 {
 	switch (op->kind) {
 	case OP_WRITE:
@@ -277,17 +276,19 @@ static void pick_arguments(const struct model *model, uint64_t *random,
 /* Whether the model allows it, without touching the model. */
 static bool is_allowed(const struct model *model, const struct op *op)
 {
-	struct model *copy = malloc(sizeof(*copy));
+	struct model *copy;
 	bool allowed;
 
+	if (op->a[0] == '\0')
+		return false;
+	copy = malloc(sizeof(*copy));
 	if (copy == NULL)
 		abort();
 	*copy = *model;
 	/* The bytes are not copied: they are only looked at by size. */
 	for (unsigned i = 0; i < copy->inode_count; i++)
 		copy->inodes[i].bytes = NULL;
-	if (op->kind == OP_WRITE || op->kind == OP_APPEND ||
-	    op->kind == OP_TRUNCATE) {
+	if (op_is_write(op) || op->kind == OP_TRUNCATE) {
 		int name = model_find(model, op->a);
 		const struct inode *inode =
 		    name < 0 ? NULL : &model->inodes[model->names[name].inode];

@@ -119,9 +119,9 @@ START_TEST(l0_job_takes_all_of_l0_and_all_between_its_bounds)
 	struct pick_spec specs[] = {
 	    {0, 10, 20, 10 * KIB, 0},    {0, 10, 20, 10 * KIB, 0},
 	    {0, 60, 70, 10 * KIB, 0},    {0, 60, 70, 10 * KIB, 0},
-	    {LAST, 0, 9, 10 * KIB, 0},   {LAST, 15, 25, 10 * KIB, 0},
+	    {LAST, 0, 9, 40 * KIB, 0},   {LAST, 15, 25, 10 * KIB, 0},
 	    {LAST, 30, 40, 10 * KIB, 0}, /* in the gap: outputs may span it */
-	    {LAST, 70, 80, 10 * KIB, 0}, {LAST, 81, 90, 10 * KIB, 0},
+	    {LAST, 70, 80, 10 * KIB, 0}, {LAST, 81, 90, 40 * KIB, 0},
 	};
 	struct version *version = PICK_VERSION(specs);
 	struct compact_plan plan;
@@ -144,8 +144,9 @@ END_TEST
 START_TEST(disjoint_l0_moves_without_a_rewrite)
 {
 	struct pick_spec specs[] = {
-	    {0, 10, 19, KIB, 0}, {0, 20, 29, KIB, 0},    {0, 40, 49, KIB, 0},
-	    {0, 50, 59, KIB, 0}, {LAST, 30, 39, KIB, 0},
+	    {0, 10, 19, 30 * KIB, 0}, {0, 20, 29, 30 * KIB, 0},
+	    {0, 40, 49, 30 * KIB, 0}, {0, 50, 59, 30 * KIB, 0},
+	    {LAST, 30, 39, KIB, 0},
 	};
 	struct version *version = PICK_VERSION(specs);
 	struct compact_plan plan;
@@ -154,6 +155,47 @@ START_TEST(disjoint_l0_moves_without_a_rewrite)
 	ck_assert(plan.trivial);
 	ck_assert_uint_eq(plan.input_count[0], 4);
 	ck_assert_uint_eq(plan.input_count[1], 0);
+	compact_plan_release(&plan);
+	version_unref(version);
+}
+END_TEST
+
+START_TEST(tiny_disjoint_l0_tables_become_one)
+{
+	struct pick_spec specs[] = {
+	    {0, 10, 19, KIB, 0},
+	    {0, 20, 29, KIB, 0},
+	    {0, 40, 49, KIB, 0},
+	    {0, 50, 59, KIB, 0},
+	};
+	struct version *version = PICK_VERSION(specs);
+	struct compact_plan plan;
+
+	ck_assert(pick_plan(version, PICK_TRIGGER, &plan));
+	ck_assert(!plan.trivial);
+	ck_assert_uint_eq(plan.input_count[0], 4);
+	compact_plan_release(&plan);
+	version_unref(version);
+}
+END_TEST
+
+START_TEST(tiny_neighbours_are_taken_along)
+{
+	struct pick_spec specs[] = {
+	    {0, 30, 39, KIB, 0},
+	    {LAST, 0, 9, KIB, 0},
+	    {LAST, 10, 19, 5 * KIB, 0},
+	    {LAST, 50, 59, 30 * KIB, 0}, /* not tiny */
+	};
+	struct version *version = PICK_VERSION(specs);
+	struct compact_plan plan;
+
+	ck_assert(pick_plan(version, PICK_PERIOD, &plan));
+	ck_assert(!plan.trivial);
+	ck_assert_uint_eq(plan.input_count[0], 1);
+	ck_assert_uint_eq(plan.input_count[1], 1);
+	ck_assert_uint_eq(pick_key_number(&plan.inputs[1][0]->info.smallest),
+	                  10);
 	compact_plan_release(&plan);
 	version_unref(version);
 }
@@ -382,6 +424,8 @@ static void add_level_tests(Suite *suite)
 	tcase_add_test(tc, few_but_large_l0_tables_are_due);
 	tcase_add_test(tc, l0_job_takes_all_of_l0_and_all_between_its_bounds);
 	tcase_add_test(tc, disjoint_l0_moves_without_a_rewrite);
+	tcase_add_test(tc, tiny_disjoint_l0_tables_become_one);
+	tcase_add_test(tc, tiny_neighbours_are_taken_along);
 	tcase_add_test(tc, l0_tables_that_share_one_key_are_rewritten);
 	tcase_add_test(tc, small_l0_over_much_waits_up_to_twice_its_trigger);
 	suite_add_tcase(suite, tc);

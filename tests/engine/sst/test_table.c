@@ -234,7 +234,7 @@ START_TEST(table_that_is_not_the_one_meant_is_refused)
 	bytes = write_table(&entries, 100);
 	ck_assert_int_eq(
 	    table_open(pool, other, &family, bytes, blocks, &table),
-	    LSM_ERR_NOT_FOUND);
+	    LSM_ERR_CORRUPT);
 	ck_assert_ptr_null(table);
 	ck_assert_int_eq(
 	    table_open(pool, table_id, &stranger, bytes, blocks, &table),

@@ -152,7 +152,7 @@ START_TEST(table_that_cannot_be_opened_leaves_nothing)
 	struct table_ref ref;
 
 	ck_assert_int_eq(table_cache_get(&source, id_of(TABLES), 1000, &ref),
-	                 LSM_ERR_NOT_FOUND);
+	                 LSM_ERR_CORRUPT);
 	ck_assert_ptr_null(ref.table);
 	table_cache_release(&source, &ref); /* empty: nothing */
 	atomic_store(&opened, 0);           /* the try was counted */

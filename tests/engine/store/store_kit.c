@@ -313,23 +313,30 @@ bool kit_pause(uint64_t deadline_ns)
 /* ---- the log --------------------------------------------------------------------- */
 
 static struct {
+	struct sync_mutex mu;
+	/* All below: guarded by mu. */
 	char line[KIT_LINES][LOG_LINE_MAX_BYTES];
 	size_t count, errors;
-} lines; /* guarded by the lock of the sink, or nobody logs */
+} lines = {.mu = SYNC_MUTEX_INIT(SYNC_RANK_LEAF)};
 
 static void collect_line(void *ctx, enum log_level level, const char *line)
 {
 	(void)ctx;
+	sync_lock(&lines.mu);
 	if (level == LOG_LEVEL_ERROR)
 		lines.errors++;
 	if (level <= LOG_LEVEL_WARNING && lines.count < KIT_LINES)
 		snprintf(lines.line[lines.count++], LOG_LINE_MAX_BYTES, "%s",
 		         line);
+	sync_unlock(&lines.mu);
 }
 
 void kit_log_begin(void)
 {
-	memset(&lines, 0, sizeof(lines));
+	sync_lock(&lines.mu);
+	lines.count = 0;
+	lines.errors = 0;
+	sync_unlock(&lines.mu);
 	log_set_sink(collect_line, NULL);
 }
 
@@ -340,16 +347,25 @@ void kit_log_end(void)
 
 size_t kit_log_errors(void)
 {
-	return lines.errors;
+	size_t errors;
+
+	sync_lock(&lines.mu);
+	errors = lines.errors;
+	sync_unlock(&lines.mu);
+	return errors;
 }
 
 bool kit_log_has(const char *part, const char *other_part)
 {
+	bool found = false;
+
+	sync_lock(&lines.mu);
 	for (size_t i = 0; i < lines.count; i++)
 		if (strstr(lines.line[i], part) != NULL &&
 		    strstr(lines.line[i], other_part) != NULL)
-			return true;
-	return false;
+			found = true;
+	sync_unlock(&lines.mu);
+	return found;
 }
 
 int kit_run(Suite *suite)

@@ -404,27 +404,51 @@ static void expect_poisoned(void)
 
 START_TEST(failed_log_write_poisons)
 {
-	struct answer answer = {.request = {.granted = granted}};
-	struct lsm_admission most;
-	bool now;
-
 	kit_fill(kit.store, "k", FILLED, "first");
-	ASSERT_OK(lsm_admit(kit.store, KIT_CREDIT_BYTES - used() - (16 << 10),
-	                    false, &most));
-	ASSERT_OK(lsm_admit_async(kit.store, KIT_CREDIT_BYTES, false,
-	                          &answer.request, &now));
-	ck_assert(!now);
-	ASSERT_OK(lsm_batch_put(batch, slice_str("late"), slice_str("1")));
 	kit_log_begin();
 	kit_fail(&kit, FAULT_WRITE, ".wal", LSM_ERR_IO, 1);
-	ASSERT_ERR(lsm_write(kit.store, batch, &most, NULL), POISONED);
-	kit_log_end();
+	ASSERT_ERR(kit_try_put(kit.store, "late", "1"), POISONED);
 	ck_assert_uint_eq(kit_log_errors(), 1);
 	ck_assert(kit_log_has(KIT_PATH, "log could not be written"));
-	KIT_WAIT_UNTIL(atomic_load(&answer.calls) == 1);
-	ASSERT_ERR(answer.err, POISONED);
-	ck_assert_ptr_null(answer.request.admission.store);
 	kit_expect(kit.store, "late", NULL);
+	expect_poisoned();
+}
+END_TEST
+
+static enum lsm_err ask_for_all(struct answer *answer, bool shrinking)
+{
+	enum lsm_err err;
+	bool now;
+
+	err = lsm_admit_async(kit.store, KIT_CREDIT_BYTES, shrinking,
+	                      &answer->request, &now);
+	ck_assert(err == LSM_OK || err == LSM_ERR_POISONED);
+	ck_assert(!now);
+	return err;
+}
+
+/* The waiter has the log sealed, and that fails. */
+START_TEST(poison_wakes_every_waiter)
+{
+	struct answer answers[3] = {{.err = LSM_OK}};
+	struct lsm_admission held;
+
+	kit_fill(kit.store, "k", FILLED, "first");
+	ASSERT_OK(lsm_admit(kit.store, 1000, false, &held));
+	kit_log_begin();
+	kit_fail(&kit, FAULT_WRITE, ".wal", LSM_ERR_IO, -1);
+	for (int i = 0; i < 3; i++) {
+		answers[i].request.granted = granted;
+		/* The later ones may come too late to wait. */
+		if (ask_for_all(&answers[i], i == 1) != LSM_OK)
+			granted(&answers[i].request, LSM_ERR_POISONED);
+	}
+	for (int i = 0; i < 3; i++) {
+		KIT_WAIT_UNTIL(atomic_load(&answers[i].calls) == 1);
+		ASSERT_ERR(answers[i].err, POISONED);
+		ck_assert_ptr_null(answers[i].request.admission.store);
+	}
+	lsm_admission_release(&held);
 	expect_poisoned();
 }
 END_TEST
@@ -574,6 +598,7 @@ int main(void)
 	tcase_add_test(tc, sync_with_nothing_new_does_no_io);
 	tcase_add_test(tc, background_sync_follows_by_itself);
 	tcase_add_test(tc, failed_log_write_poisons);
+	tcase_add_test(tc, poison_wakes_every_waiter);
 	tcase_add_test(tc, failed_log_sync_poisons);
 	tcase_add_test(tc, failed_log_seal_poisons);
 	tcase_add_test(tc, failed_manifest_sync_poisons_and_deletes_nothing);

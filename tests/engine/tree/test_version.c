@@ -170,6 +170,17 @@ START_TEST(overlaps_and_ranges_are_what_a_scan_finds)
 }
 END_TEST
 
+START_TEST(a_range_that_ends_before_it_begins_is_empty)
+{
+	size_t begin, end;
+
+	version_range(version, 6, slice_str("user090"), slice_str("user010"),
+	              &begin, &end);
+	ck_assert_uint_eq(begin, end);
+	ck_assert_uint_gt(begin, 0);
+}
+END_TEST
+
 START_TEST(a_level_out_of_order_is_not_sound)
 {
 	struct table_owner nobody = {.dropped = NULL, .ctx = NULL};
@@ -267,6 +278,7 @@ int main(void)
 	tcase_add_test(tc, get_opens_no_table_that_cannot_hold_the_key);
 	tcase_add_test(tc, each_failing_read_of_a_get_is_its_error);
 	tcase_add_test(tc, overlaps_and_ranges_are_what_a_scan_finds);
+	tcase_add_test(tc, a_range_that_ends_before_it_begins_is_empty);
 	tcase_add_test(tc, a_level_out_of_order_is_not_sound);
 	tcase_add_test(tc,
 	               an_iterator_keeps_the_version_and_a_version_its_tables);

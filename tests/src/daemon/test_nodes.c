@@ -125,7 +125,7 @@ START_TEST(memory_is_a_few_dozen_bytes_a_node_and_comes_back)
 }
 END_TEST
 
-/* ---- against a plain array ------------------------------------------------------- */
+/* ---- against a plain array ---------------------------------------------- */
 
 enum { MODEL_INOS = 3000, MODEL_STEPS = 300000 };
 
@@ -203,7 +203,7 @@ START_TEST(random_steps_agree_with_an_array)
 }
 END_TEST
 
-/* ---- several threads ---------------------------------------------------------------- */
+/* ---- several threads ---------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 20000 };
 

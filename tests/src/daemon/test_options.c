@@ -71,9 +71,9 @@ END_TEST
 
 START_TEST(what_is_no_size_is_refused)
 {
-	static const char *const wrong[] = {"",   "K",   "x",    "1X", "1KB",
-	                                    "--1", "+1", " 1",   "1 ", "1.5M",
-	                                    "-",  "0x10"};
+	static const char *const wrong[] = {"",    "K",    "x",  "1X",
+	                                    "1KB", "--1",  "+1", " 1",
+	                                    "1 ",  "1.5M", "-",  "0x10"};
 	int64_t bytes;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
@@ -108,9 +108,8 @@ END_TEST
 
 START_TEST(the_parts_never_exceed_the_whole)
 {
-	static const char *const lists[] = {"memory=16M", "memory=100M",
-	                                    "memory=4G",
-	                                    "memory=64M,credit=32M"};
+	static const char *const lists[] = {
+	    "memory=16M", "memory=100M", "memory=4G", "memory=64M,credit=32M"};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		struct options_budget budget;
@@ -174,6 +173,7 @@ START_TEST(options_for_the_kernel_are_handed_on)
 	    options_parse(&options, "nosuid,,allow_other,max_read=64K"), 0);
 	ck_assert_str_eq((const char *)options.kernel.data,
 	                 "nosuid,allow_other,max_read=65536");
+	ck_assert_uint_eq(options.max_read_bytes, 65536);
 }
 END_TEST
 
