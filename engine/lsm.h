@@ -129,7 +129,8 @@ struct lsm_options {
 	uint64_t table_bytes;       /* compaction output; 0: 32 MiB */
 	uint64_t level_base_bytes;  /* largest size of the base level; 0: 256 MiB */
 	uint32_t l0_trigger;        /* tables in L0 that start a compaction; 0: 4 */
-	uint32_t log_step_bytes;    /* preallocation step of a log; 0: 1 MiB */
+	uint32_t log_step_bytes;    /* first preallocation of a log, which grows
+	                               with use; 0: 64 KiB */
 	uint32_t nospace_wait_ms;   /* a growing write waits so long for reclaim
 	                               on a full disk; 0: 5,000 */
 };
@@ -187,7 +188,8 @@ uint64_t lsm_admission_bound(const struct lsm *store, size_t entries,
 
 /*
  * Take credit for lsm_admission_bound() bytes, waiting first come first served
- * until they are free. Call with no lock held. A batch of deletions sets
+ * until they are free, and on a full disk up to nospace_wait_ms for flushes to
+ * make room. Call with no lock held. A batch of deletions sets
  * `shrinking`: it is admitted on a full disk.
  * Errors: CLOSED, POISONED, READ_ONLY, NOSPACE.
  */
@@ -204,7 +206,8 @@ bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
  * When it was not, `granted` is called later, once, from another thread, with
  * LSM_OK and the credit in *admission_out, or with an error; both pointers stay
  * in use until then. `granted` must not block and must not call the engine but
- * for lsm_admission_release().
+ * for lsm_admission_release(). NOSPACE comes at once: lsm_admit() would have
+ * waited a while for flushes to make room.
  */
 struct lsm_admit_request {
 	void (*granted)(struct lsm_admit_request *request, enum lsm_err err);

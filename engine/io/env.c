@@ -208,8 +208,8 @@ out:
 }
 
 /* Make a file that holds `contents`, synced; none is left after an error. */
-static enum lsm_err write_new_file(struct env_dir *dir, const char *name,
-                                   struct slice contents)
+enum lsm_err env_write_file(struct env_dir *dir, const char *name,
+                            struct slice contents, bool sync)
 {
 	struct env_file *file = NULL;
 	enum lsm_err err, close_err;
@@ -218,7 +218,7 @@ static enum lsm_err write_new_file(struct env_dir *dir, const char *name,
 	if (err != LSM_OK)
 		return err;
 	err = env_write(file, 0, contents.data, contents.len);
-	if (err == LSM_OK)
+	if (err == LSM_OK && sync)
 		err = env_sync(file);
 	close_err = env_close(file);
 	if (err == LSM_OK)
@@ -228,6 +228,18 @@ static enum lsm_err write_new_file(struct env_dir *dir, const char *name,
 		close_err = env_unlink(dir, name);
 		(void)close_err;
 	}
+	return err;
+}
+
+enum lsm_err env_sync_file(struct env_dir *dir, const char *name)
+{
+	struct env_file *file = NULL;
+	enum lsm_err err = env_open(dir, name, ENV_READ, &file);
+
+	if (err != LSM_OK)
+		return err;
+	err = env_sync(file);
+	env_close(file);
 	return err;
 }
 
@@ -248,7 +260,7 @@ enum lsm_err env_publish(struct env_dir *dir, const char *name,
 	err = env_unlink(dir, tmp);
 	if (err != LSM_OK && err != LSM_ERR_NOT_FOUND)
 		return err;
-	err = write_new_file(dir, tmp, contents);
+	err = env_write_file(dir, tmp, contents, true);
 	if (err != LSM_OK)
 		return err;
 	err = env_rename(dir, tmp, dir, name, false);

@@ -182,6 +182,16 @@ LSM_MUST_CHECK enum lsm_err env_read_file(struct env_dir *dir,
                                           const char *name, size_t limit_bytes,
                                           struct buf *out);
 
+/* Write a new file whole and, with `sync`, make its bytes durable; the folder is
+   the caller's to sync. On error no file is left. */
+LSM_MUST_CHECK enum lsm_err env_write_file(struct env_dir *dir,
+                                           const char *name,
+                                           struct slice contents, bool sync);
+
+/* Make the bytes of a file durable that was written by others. */
+LSM_MUST_CHECK enum lsm_err env_sync_file(struct env_dir *dir,
+                                          const char *name);
+
 /*
  * Publish a small file atomically: write NAME.tmp, sync it, rename it over
  * `name`, sync the folder. After an error the old contents or the new stand.

@@ -78,14 +78,15 @@ static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
 	return err;
 }
 
-/* Once a period: true when it is over. */
+/* Once a period, or at once where room is wanted. */
 static bool period_is_over(struct lsm *store)
 {
 	uint64_t now = sync_now_ns();
 	uint64_t period_ns =
 		(uint64_t)store->runtime->options.period_ms * 1000000;
 
-	if (period_ns == 0 || now < store->period_due_ns)
+	if (!atomic_exchange(&store->reclaim, false) &&
+	    (period_ns == 0 || now < store->period_due_ns))
 		return false;
 	store->period_due_ns = now + period_ns;
 	return true;

@@ -13,32 +13,57 @@ void store_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES])
 	         (unsigned long long)id);
 }
 
-/* branches/<id> with its manifest. */
-static enum lsm_err make_branch(struct env_dir *dir, struct env_dir *pool,
-                                const struct uuid *family,
-                                struct manifest_state *state)
+/* The folders of a store that is laid out; NULL: not made yet. */
+struct layout {
+	struct env_dir *dir; /* borrowed */
+	struct env_dir *branches;
+	struct manifest_place place;
+	struct env_file *lock;
+};
+
+static enum lsm_err make_folder(struct env_dir *parent, const char *name,
+                                struct env_dir **dir_out)
+{
+	enum lsm_err err = env_dir_make(parent, name);
+
+	return err == LSM_OK ? env_dir_open_at(parent, name, dir_out) : err;
+}
+
+/* Everything but the superblock; nothing is synced. */
+static enum lsm_err write_layout(struct layout *l, struct manifest_state *state,
+                                 enum lsm_err (*fill)(void *ctx,
+                                                      struct env_dir *pool),
+                                 void *ctx)
 {
 	char name[STORE_BRANCH_NAME_BYTES];
-	struct env_dir *branches = NULL;
-	struct manifest_place place = {.pool = pool, .family = *family};
-	struct manifest *manifest = NULL;
 	enum lsm_err err;
 
 	store_branch_folder(state->branch.id, name);
-	err = env_dir_make(dir, BRANCHES_DIR);
+	err = env_dir_lock(l->dir, LOCK_NAME, false, &l->lock);
 	if (err == LSM_OK)
-		err = env_dir_open_at(dir, BRANCHES_DIR, &branches);
+		err = make_folder(l->dir, POOL_DIR, &l->place.pool);
+	if (err == LSM_OK && fill != NULL)
+		err = fill(ctx, l->place.pool);
 	if (err == LSM_OK)
-		err = env_dir_make(branches, name);
+		err = make_folder(l->dir, BRANCHES_DIR, &l->branches);
 	if (err == LSM_OK)
-		err = env_dir_open_at(branches, name, &place.dir);
+		err = make_folder(l->branches, name, &l->place.dir);
 	if (err == LSM_OK)
-		err = manifest_publish(&place, state, &manifest);
+		err = manifest_lay_out(&l->place, state);
+	return err;
+}
+
+static enum lsm_err sync_layout(const struct layout *l, bool filled)
+{
+	enum lsm_err err = filled ? env_dir_sync(l->place.pool) : LSM_OK;
+
 	if (err == LSM_OK)
-		err = env_dir_sync(branches);
-	manifest_close(manifest);
-	env_dir_close(place.dir);
-	env_dir_close(branches);
+		err = manifest_sync_laid_out(&l->place);
+	if (err == LSM_OK)
+		err = env_dir_sync(l->branches);
+	/* Last: a power cut must not keep the superblock and lose a folder. */
+	if (err == LSM_OK)
+		err = env_dir_sync(l->dir);
 	return err;
 }
 
@@ -48,28 +73,23 @@ enum lsm_err store_lay_out(struct env_dir *dir, const struct superblock *sb,
                                                 struct env_dir *pool),
                            void *ctx)
 {
-	struct env_dir *pool = NULL;
-	struct env_file *lock = NULL;
-	enum lsm_err err = env_dir_lock(dir, LOCK_NAME, false, &lock);
+	struct layout l = {.dir = dir, .place.family = sb->family};
+	uint8_t bytes[SUPERBLOCK_BYTES];
+	struct slice contents = slice_make(bytes, sizeof(bytes));
+	bool hidden = fill != NULL; /* by a temporary name */
+	enum lsm_err err = write_layout(&l, state, fill, ctx);
 
+	superblock_encode(sb, bytes);
+	if (err == LSM_OK && hidden)
+		err = env_write_file(dir, SUPERBLOCK_NAME, contents, true);
 	if (err == LSM_OK)
-		err = env_dir_make(dir, POOL_DIR);
-	if (err == LSM_OK)
-		err = env_dir_open_at(dir, POOL_DIR, &pool);
-	if (err == LSM_OK && fill != NULL) {
-		err = fill(ctx, pool);
-		if (err == LSM_OK)
-			err = env_dir_sync(pool);
-	}
-	if (err == LSM_OK)
-		err = make_branch(dir, pool, &sb->family, state);
-	/* A power cut must not keep the superblock and lose a folder. */
-	if (err == LSM_OK)
-		err = env_dir_sync(dir);
-	if (err == LSM_OK)
-		err = superblock_write(dir, sb);
-	env_dir_close(pool);
-	env_close(lock);
+		err = sync_layout(&l, hidden);
+	if (err == LSM_OK && !hidden)
+		err = env_publish(dir, SUPERBLOCK_NAME, contents);
+	env_dir_close(l.place.dir);
+	env_dir_close(l.branches);
+	env_dir_close(l.place.pool);
+	env_close(l.lock);
 	return err;
 }
 

@@ -11,7 +11,8 @@
  *     family.
  *  5. Rename it to NAME, sync PARENT.
  *
- * A crash before 5 leaves a folder that is no store under that name.
+ * A crash before 5 leaves a folder that is no store under that name; the next
+ * fork to NAME removes it.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -170,16 +171,60 @@ static enum lsm_err child_superblock(const struct lsm *store,
 	return err;
 }
 
+/* ".tmp-NAME-"; a long name is cut: a random part makes the whole unique. */
+static void temporary_prefix(const char *name, char out[FORK_TMP_NAME_BYTES])
+{
+	snprintf(out, FORK_TMP_NAME_BYTES, TMP_PREFIX "%.200s-", name);
+}
+
 static enum lsm_err temporary_name(const struct env *env, const char *name,
-                                   char *out, size_t size)
+                                   char out[FORK_TMP_NAME_BYTES])
 {
 	uint64_t random;
 	enum lsm_err err = env_random(env, &random, sizeof(random));
+	size_t len;
 
-	/* A long name is cut: the random part makes it unique. */
-	snprintf(out, size, TMP_PREFIX "%.200s-%016llx", name,
+	temporary_prefix(name, out);
+	len = strlen(out);
+	snprintf(out + len, FORK_TMP_NAME_BYTES - len, "%016llx",
 	         (unsigned long long)random);
 	return err;
+}
+
+struct leftovers {
+	struct env_dir *parent;
+	char prefix[FORK_TMP_NAME_BYTES];
+};
+
+/* What a crash left of an earlier fork to the same name: nobody holds its lock. */
+static enum lsm_err drop_leftover(void *ctx, const char *name)
+{
+	const struct leftovers *left = ctx;
+	struct env_dir *dir = NULL;
+	struct env_file *lock = NULL;
+	enum lsm_err err;
+
+	if (strncmp(name, left->prefix, strlen(left->prefix)) != 0 ||
+	    strlen(name) != strlen(left->prefix) + 16)
+		return LSM_OK;
+	err = env_dir_open_at(left->parent, name, &dir);
+	if (err == LSM_OK)
+		err = env_dir_lock(dir, LOCK_NAME, false, &lock);
+	env_dir_close(dir);
+	if (err == LSM_OK && env_remove_tree(left->parent, name) != LSM_OK)
+		log_warning("%s: an unfinished fork stays", name);
+	env_close(lock);
+	return LSM_OK;
+}
+
+/* What cannot be listed or removed is only in the way. */
+static void drop_leftovers(struct env_dir *parent, const char *name)
+{
+	struct leftovers left = {.parent = parent};
+
+	temporary_prefix(name, left.prefix);
+	if (env_dir_list(parent, drop_leftover, &left) != LSM_OK)
+		log_debug("%s: leftovers of earlier forks stay", name);
 }
 
 static enum lsm_err refuse_existing(struct env_dir *parent, const char *name,
@@ -218,7 +263,7 @@ static enum lsm_err build(struct capture *c, struct env_dir *parent,
 	char tmp[FORK_TMP_NAME_BYTES];
 	struct superblock sb;
 	struct env_dir *dir = NULL;
-	enum lsm_err err = temporary_name(c->store->env, name, tmp, sizeof(tmp));
+	enum lsm_err err = temporary_name(c->store->env, name, tmp);
 
 	if (err == LSM_OK)
 		err = child_superblock(c->store, &sb);
@@ -260,6 +305,7 @@ enum lsm_err lsm_export(struct lsm *store, const char *path,
 		err = refuse_existing(parent, name, path);
 	if (err != LSM_OK)
 		goto out;
+	drop_leftovers(parent, name);
 
 	sync_lock(&store->fork_mu);
 	err = store_lead_and_seal(store);

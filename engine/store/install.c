@@ -146,8 +146,12 @@ enum lsm_err store_log_edit(struct lsm *store, const struct edit *edit)
 		err = LSM_OK;
 	if (err == LSM_OK && store->manifest == NULL)
 		err = LSM_ERR_POISONED;
-	if (err == LSM_OK)
+	if (err == LSM_OK) {
 		err = manifest_reserve(store->manifest, edit);
+		if (err == LSM_ERR_POISONED)
+			err = give_up_manifest(
+				store, "the manifest could not be written");
+	}
 	if (err == LSM_OK)
 		err = manifest_state_copy(&store->state, &next);
 	if (err != LSM_OK)

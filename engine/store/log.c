@@ -34,6 +34,8 @@ static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 	err = wal_writer_create(store->source.pool, &header,
 	                        store->options.log_step_bytes, &log);
 	if (err == LSM_OK)
+		err = wal_writer_sync(log);
+	if (err == LSM_OK)
 		err = env_dir_sync(store->source.pool);
 	if (err == LSM_OK)
 		err = edit_add_log(&edit, (struct log_ref){.id = header.id});
@@ -117,7 +119,9 @@ enum lsm_err store_seal(struct lsm *store)
 	struct view *fresh = NULL, *old;
 	enum lsm_err err;
 
-	if (memtable_entries(gen->mem) == 0)
+	/* A batch that failed may have left bytes and no entry: they hold credit,
+	   so they count. */
+	if (memtable_bytes(gen->mem) == 0)
 		return LSM_OK;
 	err = generation_create(store, store->credit, &next);
 	if (err == LSM_OK)

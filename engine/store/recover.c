@@ -421,5 +421,8 @@ enum lsm_err store_recover(struct lsm *store)
 out:
 	generation_unref(replay.gen);
 	edit_release(&replay.edit);
+	/* The tables that it made before it was refused; nothing names them. */
+	if (err != LSM_OK)
+		store_gc_run(&store->gc_job);
 	return err;
 }

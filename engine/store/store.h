@@ -117,11 +117,13 @@ struct lsm {
 	                                 more; set once */
 	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
 	atomic_bool stop;       /* jobs give up */
+	atomic_bool reclaim;    /* the disk is full: do not wait for the period */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
-	atomic_uint_least64_t space_checked_ns; /* a cache of the next: relaxed */
-	atomic_bool space_low;
+	atomic_uint_least64_t space_asked_ns; /* when space_left was set */
+	atomic_int_least64_t space_left; /* bytes that may yet be admitted; both
+	                                    relaxed: asked for anew when low */
 
 	struct sync_mutex fork_mu; /* one export at a time */
 
@@ -201,9 +203,14 @@ LSM_MUST_CHECK enum lsm_err store_open_parent(const struct env *env,
 /* ---- create.c ---------------------------------------------------------------- */
 
 /*
- * Lay out a store in the folder `dir`, which is empty: its lock, an empty pool,
- * handed to `fill` (NULL allowed) to be filled and then synced, the one branch
- * that `state` describes, and last the superblock, which makes it a store.
+ * Lay out a store in the folder `dir`, which is empty: its lock, its pool, the one
+ * branch that `state` describes, and the superblock, which makes it a store.
+ *
+ * Without `fill` the folder may have its final name already: all else is durable
+ * before the superblock appears. With `fill`, which is handed the pool to put
+ * files there, the folder has a temporary name, and when it is renamed is what
+ * counts: so everything is written first and synced together. ext4 then commits
+ * its journal once or twice, not for each file.
  */
 LSM_MUST_CHECK enum lsm_err store_lay_out(
 	struct env_dir *dir, const struct superblock *sb,

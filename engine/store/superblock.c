@@ -56,10 +56,10 @@ enum lsm_err superblock_init(struct superblock *sb, const struct env *env,
 	return err;
 }
 
-enum lsm_err superblock_write(struct env_dir *dir, const struct superblock *sb)
+void superblock_encode(const struct superblock *sb,
+                       uint8_t bytes[SUPERBLOCK_BYTES])
 {
-	uint8_t bytes[SUPERBLOCK_BYTES] = {0};
-
+	memset(bytes, 0, SUPERBLOCK_BYTES);
 	memcpy(bytes, magic, sizeof(magic));
 	put_u32(bytes + AT_VERSION, SUPERBLOCK_VERSION);
 	put_u16(bytes + AT_OWNER_LEN, sb->owner_len);
@@ -72,8 +72,6 @@ enum lsm_err superblock_write(struct env_dir *dir, const struct superblock *sb)
 	memcpy(bytes + AT_OWNER, sb->owner_area, sb->owner_len);
 	put_u64(bytes + AT_CHECKSUM,
 	        checksum_seeded(slice_make(bytes, AT_CHECKSUM), 0));
-	return env_publish(dir, SUPERBLOCK_NAME,
-	                   slice_make(bytes, sizeof(bytes)));
 }
 
 static enum lsm_err check_bytes(struct slice s, const char *path)

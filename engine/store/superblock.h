@@ -33,9 +33,9 @@ LSM_MUST_CHECK enum lsm_err superblock_init(struct superblock *sb,
                                             const struct env *env,
                                             struct slice owner_area);
 
-/* Publish it in the store's folder: from now on the folder is a store. */
-LSM_MUST_CHECK enum lsm_err superblock_write(struct env_dir *dir,
-                                             const struct superblock *sb);
+/* The bytes of the file SHALEFS. */
+void superblock_encode(const struct superblock *sb,
+                       uint8_t bytes[SUPERBLOCK_BYTES]);
 
 /* Errors: NOT_STORE, CORRUPT, NEWER, READ_ONLY (a feature forbids writing and
    read_only is false), those of env. Logged with `path`. */

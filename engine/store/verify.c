@@ -95,6 +95,32 @@ static enum lsm_err verify_branch(struct verification *v,
 	return err;
 }
 
+/* What main is made of now. Its tables are held by the version; its logs, which
+   flushes drop, are held in the pool. */
+static enum lsm_err hold_main(struct lsm *store, struct manifest_state *state)
+{
+	size_t held = 0;
+	enum lsm_err err;
+
+	sync_lock(&store->manifest_mu);
+	err = manifest_state_copy(&store->state, state);
+	while (err == LSM_OK && held < state->log_count) {
+		err = pool_ref(store->pool, FILE_KIND_LOG,
+		               state->logs[held].id);
+		held += err == LSM_OK;
+	}
+	sync_unlock(&store->manifest_mu);
+	state->log_count = held;
+	return err;
+}
+
+static void let_go(struct lsm *store, struct manifest_state *state)
+{
+	for (size_t i = 0; i < state->log_count; i++)
+		pool_unref(store->pool, FILE_KIND_LOG, state->logs[i].id);
+	manifest_state_release(state);
+}
+
 enum lsm_err lsm_verify(struct lsm *store,
                         void (*report)(void *ctx, const char *line), void *ctx,
                         uint64_t *faults_out)
@@ -103,13 +129,10 @@ enum lsm_err lsm_verify(struct lsm *store,
 	struct manifest_state state;
 	enum lsm_err err;
 
-	sync_lock(&store->manifest_mu);
-	err = manifest_state_copy(&store->state, &state);
-	sync_unlock(&store->manifest_mu);
-	if (err == LSM_OK) {
+	err = hold_main(store, &state);
+	if (err == LSM_OK)
 		err = verify_branch(&v, &state);
-		manifest_state_release(&state);
-	}
+	let_go(store, &state);
 	for (struct other_branch *b = store->others; err == LSM_OK && b != NULL;
 	     b = b->next)
 		err = verify_branch(&v, &b->state);

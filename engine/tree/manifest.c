@@ -36,6 +36,7 @@
 struct manifest {
 	struct wal_writer *writer;
 	uint64_t published_bytes; /* its size when CURRENT named it */
+	bool broken; /* a mark could not be written: no edit can be any more */
 };
 
 bool manifest_name_parse(struct slice name, uint64_t *number_out)
@@ -192,7 +193,7 @@ out:
 	return err;
 }
 
-/* Begin manifest `number` with the state, synced; none is left on error. */
+/* Begin manifest `number` with the state, not synced; none is left on error. */
 static enum lsm_err write_first(const struct manifest_place *place,
                                 const struct manifest_state *state,
                                 uint64_t number, struct wal_writer **writer_out)
@@ -224,8 +225,6 @@ static enum lsm_err write_first(const struct manifest_place *place,
 	payloads[0] = buf_slice(&branch);
 	payloads[1] = buf_slice(&whole);
 	err = wal_writer_append(writer, payloads, 2);
-	if (err == LSM_OK)
-		err = wal_writer_sync(writer);
 	if (err != LSM_OK) {
 		wal_writer_destroy(writer);
 		discard(place->dir, name);
@@ -237,6 +236,12 @@ out:
 	buf_release(&branch);
 	buf_release(&whole);
 	return err;
+}
+
+static void current_line(uint64_t number, char out[FILE_NAME_MAX_BYTES + 1])
+{
+	manifest_name_format(number, out);
+	strcat(out, "\n");
 }
 
 /* Whether CURRENT is `line`. Errors: those of env. */
@@ -261,17 +266,18 @@ static enum lsm_err current_is(struct env_dir *dir, struct slice line,
  * When only the latter failed, either CURRENT may be found after a power cut:
  * that is IO, whatever the reason, and both manifests stay.
  */
-static enum lsm_err make_current(struct env_dir *dir, uint64_t number)
+static enum lsm_err make_current(struct env_dir *dir, struct wal_writer *writer,
+                                 uint64_t number)
 {
 	char name[FILE_NAME_MAX_BYTES], line[FILE_NAME_MAX_BYTES + 1];
 	bool is_new = false;
 	enum lsm_err err;
 
 	manifest_name_format(number, name);
-	memcpy(line, name, sizeof(name));
-	strcat(line, "\n");
-
-	err = env_dir_sync(dir);
+	current_line(number, line);
+	err = wal_writer_sync(writer);
+	if (err == LSM_OK)
+		err = env_dir_sync(dir);
 	if (err == LSM_OK) {
 		err = env_publish(dir, MANIFEST_CURRENT, slice_str(line));
 		if (err == LSM_OK)
@@ -328,7 +334,7 @@ enum lsm_err manifest_publish(const struct manifest_place *place,
 	if (err != LSM_OK)
 		goto out;
 	manifest->published_bytes = wal_writer_size(manifest->writer);
-	err = make_current(place->dir, number);
+	err = make_current(place->dir, manifest->writer, number);
 	if (err != LSM_OK)
 		goto out;
 
@@ -342,6 +348,37 @@ enum lsm_err manifest_publish(const struct manifest_place *place,
 out:
 	manifest_close(manifest);
 	buf_release(&numbers);
+	return err;
+}
+
+enum lsm_err manifest_lay_out(const struct manifest_place *place,
+                              struct manifest_state *state)
+{
+	char line[FILE_NAME_MAX_BYTES + 1];
+	struct wal_writer *writer = NULL;
+	enum lsm_err err;
+
+	err = write_first(place, state, MANIFEST_FIRST_NUMBER, &writer);
+	if (err != LSM_OK)
+		return err;
+	wal_writer_destroy(writer);
+	current_line(MANIFEST_FIRST_NUMBER, line);
+	state->manifest_number = MANIFEST_FIRST_NUMBER;
+	return env_write_file(place->dir, MANIFEST_CURRENT, slice_str(line),
+	                      false);
+}
+
+enum lsm_err manifest_sync_laid_out(const struct manifest_place *place)
+{
+	char name[FILE_NAME_MAX_BYTES];
+	enum lsm_err err;
+
+	manifest_name_format(MANIFEST_FIRST_NUMBER, name);
+	err = env_sync_file(place->dir, name);
+	if (err == LSM_OK)
+		err = env_sync_file(place->dir, MANIFEST_CURRENT);
+	if (err == LSM_OK)
+		err = env_dir_sync(place->dir);
 	return err;
 }
 
@@ -361,7 +398,9 @@ static void append_mark(struct manifest *manifest)
 	struct slice mark = slice_make(&tag, 1);
 	enum lsm_err err = wal_writer_append(manifest->writer, &mark, 1);
 
-	(void)err;
+	/* Without memory nothing was written; else the writer's error sticks. */
+	if (err != LSM_OK && err != LSM_ERR_NOMEM)
+		manifest->broken = true;
 }
 
 enum lsm_err manifest_reserve(struct manifest *manifest,
@@ -370,6 +409,8 @@ enum lsm_err manifest_reserve(struct manifest *manifest,
 	struct buf bytes = BUF_INIT;
 	enum lsm_err err = encode_edit(edit, &bytes);
 
+	if (err == LSM_OK && manifest->broken)
+		err = LSM_ERR_POISONED;
 	if (err == LSM_OK) /* the edit, and the mark behind it */
 		err = wal_writer_reserve(manifest->writer,
 		                         wal_record_bytes(bytes.len) +

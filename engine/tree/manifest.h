@@ -49,6 +49,17 @@ struct manifest;
 LSM_MUST_CHECK enum lsm_err manifest_publish(const struct manifest_place *place,
                                              struct manifest_state *state,
                                              struct manifest **manifest_out);
+/*
+ * Write the first manifest and CURRENT of a branch whose folder nobody can reach
+ * yet, and sync nothing; then, once all else is written too, make them durable.
+ * Syncing at the end spares commits of the disk's journal: a fork waits for
+ * little else.
+ */
+LSM_MUST_CHECK enum lsm_err manifest_lay_out(const struct manifest_place *place,
+                                             struct manifest_state *state);
+LSM_MUST_CHECK enum lsm_err
+manifest_sync_laid_out(const struct manifest_place *place);
+
 void manifest_close(struct manifest *manifest); /* NULL is allowed */
 
 /* Make sure that the disk has room for appending the edit. Nothing is written,

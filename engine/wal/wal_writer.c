@@ -21,7 +21,7 @@
 #include "base/sync.h"
 
 enum {
-	STEP_MAX_BYTES = 16 << 20,
+	STEP_MAX_BYTES = WAL_STEP_MAX_BYTES,
 	WRITE_BEHIND_BYTES = 1 << 20,
 	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
 };
@@ -120,16 +120,10 @@ static enum lsm_err write_header(struct wal_writer *writer,
 		return err;
 	file_header_encode(header, bytes);
 	err = env_write(writer->file, 0, bytes, sizeof(bytes));
-	if (err != LSM_OK)
-		return err;
-	err = env_sync(writer->file);
-	if (err != LSM_OK)
-		return err;
-	atomic_store_explicit(&writer->size, FILE_HEADER_BYTES,
-	                      memory_order_release);
-	atomic_store_explicit(&writer->synced, FILE_HEADER_BYTES,
-	                      memory_order_release);
-	return LSM_OK;
+	if (err == LSM_OK)
+		atomic_store_explicit(&writer->size, FILE_HEADER_BYTES,
+		                      memory_order_release);
+	return err;
 }
 
 enum lsm_err wal_writer_create(struct env_dir *pool,

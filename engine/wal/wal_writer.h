@@ -16,13 +16,16 @@
 #include "io/env.h"
 #include "wal/record.h"
 
+/* A log is never preallocated further than this beyond what is needed. */
+enum { WAL_STEP_MAX_BYTES = 1 << 20 };
+
 struct wal_writer;
 
 /*
  * Make the file of `header` (a log, or a manifest, which has the same framing)
  * in the folder `pool`, under the name that file_name_format() gives it, with
  * its first step preallocated (step_bytes 0: nothing ever is) and its header
- * written and synced. The caller syncs the folder. On error no file is left.
+ * written. Neither the file nor the folder is synced. On error no file is left.
  * Errors: those of env.
  */
 LSM_MUST_CHECK enum lsm_err

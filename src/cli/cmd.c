@@ -147,11 +147,18 @@ void cmd_log_to_syslog(void)
 
 const char *cmd_failure(const char *path, int err)
 {
-	static char line[LOG_LINE_MAX_BYTES + 1];
+	static char line[2 * (LOG_LINE_MAX_BYTES + 1)];
 
 	for (size_t i = 0; i < kept_count; i++) {
-		if (kept[i].level == LOG_LEVEL_ERROR)
-			return kept[i].text;
+		const char *text = kept[i].text;
+
+		if (kept[i].level != LOG_LEVEL_ERROR)
+			continue;
+		/* The engine knows a file of a store by its name alone. */
+		if (text[0] == '/' || strstr(text, path) != NULL)
+			return text;
+		snprintf(line, sizeof(line), "%s: %s", path, text);
+		return line;
 	}
 	snprintf(line, sizeof(line), "%s: %s", path, strerror(err));
 	return line;

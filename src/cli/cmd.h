@@ -47,8 +47,8 @@ void cmd_log_keep(void);
 void cmd_log_to_stderr(void);
 void cmd_log_to_syslog(void);
 
-/* The line for a failure: the first error kept or else "`path`: reason of
-   `err`". Lasts until the next call. */
+/* The line for a failure: the first error kept, after `path` unless it names one
+   itself, or else "`path`: reason of `err`". Lasts until the next call. */
 const char *cmd_failure(const char *path, int err);
 
 /* Print that line. Returns CMD_FAILED. */

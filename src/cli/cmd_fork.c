@@ -41,8 +41,12 @@ static int open_destination(const char *path, struct destination *dest)
 	}
 	dest->folder_fd =
 	    open(dirname(for_dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Seen before the store is opened, which changes files of it. */
 	if (dest->folder_fd < 0)
 		err = errno;
+	else if (faccessat(dest->folder_fd, dest->name, F_OK,
+	                   AT_SYMLINK_NOFOLLOW) == 0)
+		err = EEXIST;
 out:
 	free(for_base);
 	free(for_dir);

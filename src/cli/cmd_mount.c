@@ -77,7 +77,7 @@ static int run_child(struct session_config *config, int pipe_fd)
 	else
 		err = session_run(config);
 	if (err != 0 && pipe_fd >= 0) {
-		line = cmd_failure(config->mountpoint, err);
+		line = cmd_failure(config->store, err);
 		(void)write_all(pipe_fd, line, strlen(line));
 	}
 	return err == 0 ? CMD_OK : CMD_FAILED;
@@ -151,7 +151,7 @@ static int run_foreground(struct session_config *config)
 	if (err == 0)
 		return CMD_OK;
 	/* Once it was ready, messages have been printed as they came. */
-	return ready ? CMD_FAILED : cmd_fail(config->mountpoint, err);
+	return ready ? CMD_FAILED : cmd_fail(config->store, err);
 }
 
 /* ---- the command -------------------------------------------------------- */
@@ -199,7 +199,7 @@ static int run(const struct cmd *cmd, int argc, char **argv)
 			err = options_parse(&options, optarg);
 	}
 	if (err != 0)
-		code = cmd_fail("options", err);
+		code = cmd_fail("option", err);
 	else
 		code = mount_store(argv[optind], argv[optind + 1], &options,
 		                   foreground);

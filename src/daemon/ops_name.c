@@ -297,8 +297,9 @@ static bool emit(void *ctx, struct slice name, uint64_t next_cookie,
 		    fuse_add_direntry(listing->req, listing->at, listing->left,
 		                      text, &entry.attr, (off_t)next_cookie);
 	} else {
-		/* The kernel makes no inodes of these two. */
-		if (is_dots(name))
+		/* The kernel makes no inodes of these two; and what has no links
+		   could not be read: let it be looked up, and fail there. */
+		if (is_dots(name) || attr->nlink == 0)
 			entry.ino = 0;
 		need = fuse_add_direntry_plus(listing->req, listing->at,
 		                              listing->left, text, &entry,

@@ -236,6 +236,12 @@ static void park(struct dev *dev, const struct request_plan *plan,
 	hold(dev, request, true);
 	err = lsm_admit_async(fs_store(dev->config.fs), plan->credit_bytes,
 	                      plan->shrinking, &request->admit, &granted);
+	if (err == LSM_ERR_NOSPACE) {
+		/* A flush may yet make room: wait for it on the slow lane, where
+		   the operation takes its credit itself. */
+		lane_push(dev->config.slow, &request->job);
+		return;
+	}
 	/* Unless it is one of these, the request is not ours any more. */
 	if (err != LSM_OK || granted) {
 		call->err = fs_errno(err);

@@ -49,21 +49,20 @@ void change_note(struct change *change, enum lsm_err err)
 void change_put(struct change *change, const struct schema_key *key,
                 struct slice value)
 {
-	change_note(change, lsm_batch_put(change->batch, schema_slice(key),
-	                                  value));
+	change_note(change,
+	            lsm_batch_put(change->batch, schema_slice(key), value));
 }
 
 void change_delete(struct change *change, const struct schema_key *key)
 {
-	change_note(change,
-	            lsm_batch_delete(change->batch, schema_slice(key)));
+	change_note(change, lsm_batch_delete(change->batch, schema_slice(key)));
 }
 
 void change_merge(struct change *change, const struct schema_key *key,
                   struct slice operand)
 {
-	change_note(change, lsm_batch_merge(change->batch, schema_slice(key),
-	                                    operand));
+	change_note(change,
+	            lsm_batch_merge(change->batch, schema_slice(key), operand));
 }
 
 int change_number(struct change *change, uint64_t dir, uint64_t *ino_out)

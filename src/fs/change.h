@@ -12,8 +12,8 @@
  *     change_end(&change);
  *
  * Additions do not return errors: the first one is kept, and change_commit()
- * returns it and writes nothing. change_end() gives back whatever was not spent,
- * so every path after change_begin() must come to it.
+ * returns it and writes nothing. change_end() gives back whatever was not
+ * spent, so every path after change_begin() must come to it.
  *
  * Threads: one at a time for each change.
  */

@@ -46,15 +46,15 @@ int check_iter(struct check *check, enum schema_family family,
 	enum lsm_err err;
 
 	schema_family_range(family, &lower, &upper);
-	err = lsm_iter_create(check->fs->store, check->snap,
-	                      schema_slice(&lower), schema_slice(&upper),
-	                      iter_out);
+	err =
+	    lsm_iter_create(check->fs->store, check->snap, schema_slice(&lower),
+	                    schema_slice(&upper), iter_out);
 	if (err == LSM_OK)
 		lsm_iter_seek(*iter_out, schema_slice(&lower));
 	return fs_errno(err);
 }
 
-/* ---- what was found -------------------------------------------------------------- */
+/* ---- what was found ------------------------------------------------------ */
 
 struct check_inode *check_find(const struct check *check, uint64_t ino)
 {
@@ -97,8 +97,8 @@ static int add_dir(struct check *check, const struct inode *inode)
 
 	if (err == 0)
 		check->dirs[check->dir_count++] = (struct check_dir){
-			.parent = inode->parent,
-			.counted = inode->size / INODE_DIRENT_BYTES,
+		    .parent = inode->parent,
+		    .counted = inode->size / INODE_DIRENT_BYTES,
 		};
 	return err;
 }
@@ -111,16 +111,16 @@ int check_add(struct check *check, const struct inode *inode)
 	if (err != 0)
 		return err;
 	check->inodes[check->inode_count++] = (struct check_inode){
-		.ino = inode->ino,
-		.nlink = inode->nlink,
-		.dir_index = (uint32_t)check->dir_count,
-		.type = (uint8_t)((inode->mode & S_IFMT) >> TYPE_SHIFT),
-		.is_orphan = (inode->flags & SCHEMA_IS_ORPHAN) != 0,
+	    .ino = inode->ino,
+	    .nlink = inode->nlink,
+	    .dir_index = (uint32_t)check->dir_count,
+	    .type = (uint8_t)((inode->mode & S_IFMT) >> TYPE_SHIFT),
+	    .is_orphan = (inode->flags & SCHEMA_IS_ORPHAN) != 0,
 	};
 	return inode_is_dir(inode) ? add_dir(check, inode) : 0;
 }
 
-/* ---- counters ------------------------------------------------------------------------ */
+/* ---- counters ------------------------------------------------------------ */
 
 struct counters {
 	int64_t used_bytes, inodes, numbers;
@@ -142,7 +142,7 @@ static int take_snapshot(struct check *check, struct counters *counters)
 		if (err != 0)
 			return err;
 		counters->used_bytes =
-			lsm_counter(store, SCHEMA_COUNT_USED_BYTES);
+		    lsm_counter(store, SCHEMA_COUNT_USED_BYTES);
 		counters->inodes = lsm_counter(store, SCHEMA_COUNT_INODES);
 		counters->numbers = lsm_counter(store, SCHEMA_COUNT_NUMBERS);
 		counters->known = lsm_sequence(store) == before;
@@ -153,8 +153,8 @@ static int take_snapshot(struct check *check, struct counters *counters)
 static void check_counters(struct check *check, const struct counters *counters)
 {
 	uint64_t last = check->inode_count == 0
-	                        ? 0
-	                        : check->inodes[check->inode_count - 1].ino;
+	                    ? 0
+	                    : check->inodes[check->inode_count - 1].ino;
 
 	if (!counters->known)
 		return;
@@ -177,7 +177,7 @@ static void check_counters(struct check *check, const struct counters *counters)
 		            (long long)counters->numbers);
 }
 
-/* ---- the whole ------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------- */
 
 static void report_checksum(void *ctx, const char *line)
 {
@@ -209,9 +209,10 @@ int fs_check(struct fs *fs, void (*report)(void *ctx, const char *line),
 	int err;
 
 	*faults_out = 0;
-	err = fs_errno(
-		lsm_verify(fs->store, report_checksum, &check, &damaged));
-	/* A read-only store that was never written to has nothing to compare. */
+	err =
+	    fs_errno(lsm_verify(fs->store, report_checksum, &check, &damaged));
+	/* A read-only store that was never written to has nothing to compare.
+	 */
 	if (err == 0 && !fs->is_empty)
 		err = check_tree(&check);
 	*faults_out = check.faults;

@@ -15,10 +15,10 @@
 
 struct check_inode {
 	uint64_t ino;
-	uint32_t nlink;    /* as its record says */
-	uint32_t names;    /* entries that name it */
+	uint32_t nlink;     /* as its record says */
+	uint32_t names;     /* entries that name it */
 	uint32_t dir_index; /* into dirs, for a directory */
-	uint8_t type;      /* st_mode >> 12 */
+	uint8_t type;       /* st_mode >> 12 */
 	bool is_orphan;
 };
 
@@ -53,7 +53,7 @@ struct check {
 
 /* Report one fault; `format` begins with its class. */
 void check_fault(struct check *check, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 /* A walk ended: damage is reported, anything else is returned as an errno. */
 int check_walk_end(struct check *check, const char *what, enum lsm_err err);

@@ -31,7 +31,7 @@ struct walk {
 	uint64_t alloc_bytes;
 };
 
-/* ---- chunks ---------------------------------------------------------------------- */
+/* ---- chunks -------------------------------------------------------------- */
 
 /* The number of the chunk the walk is at; all ones: at the end. */
 static uint64_t chunk_ino(struct walk *walk, uint64_t *index_out)
@@ -109,7 +109,7 @@ static void check_chunks(struct walk *walk)
 	}
 }
 
-/* ---- forms ------------------------------------------------------------------------ */
+/* ---- forms --------------------------------------------------------------- */
 
 static void check_inline_file(struct walk *walk)
 {
@@ -120,8 +120,9 @@ static void check_inline_file(struct walk *walk)
 		check_fault(check, "size: inode %llu is inline, but has chunks",
 		            (ull)inode->ino);
 	if (inode->size > SCHEMA_INLINE_MAX_BYTES)
-		check_fault(check, "size: inode %llu is inline, but of %llu "
-		                   "bytes",
+		check_fault(check,
+		            "size: inode %llu is inline, but of %llu "
+		            "bytes",
 		            (ull)inode->ino, (ull)inode->size);
 	if (walk->inline_len > inode->size ||
 	    (walk->inline_len < inode->size && !data_may_have_holes(inode)))
@@ -157,12 +158,12 @@ static void check_file(struct walk *walk)
 	}
 	if (walk->alloc_bytes + chunk_alloc(walk->inline_len) !=
 	    inode->alloc_bytes)
-		check_fault(check,
-		            "size: inode %llu counts %llu bytes allocated, but "
-		            "has %llu",
-		            (ull)inode->ino, (ull)inode->alloc_bytes,
-		            (ull)(walk->alloc_bytes +
-		                  chunk_alloc(walk->inline_len)));
+		check_fault(
+		    check,
+		    "size: inode %llu counts %llu bytes allocated, but "
+		    "has %llu",
+		    (ull)inode->ino, (ull)inode->alloc_bytes,
+		    (ull)(walk->alloc_bytes + chunk_alloc(walk->inline_len)));
 }
 
 static void check_no_file(struct walk *walk)
@@ -206,7 +207,7 @@ static void check_parts(struct walk *walk)
 		            flag ? "some" : "none");
 }
 
-/* ---- orphans ----------------------------------------------------------------------- */
+/* ---- orphans ------------------------------------------------------------- */
 
 /* Whether there is an orphan record of `ino`; those of smaller numbers are
    nobody's. */
@@ -258,7 +259,7 @@ static void check_orphan(struct walk *walk)
 		            (ull)inode->ino);
 }
 
-/* ---- the walk ------------------------------------------------------------------------ */
+/* ---- the walk ------------------------------------------------------------ */
 
 /* All keys of an inode were seen. */
 static int end_inode(struct walk *walk)

@@ -28,7 +28,7 @@ struct walk {
 	struct group group;
 };
 
-/* ---- the form of a directory --------------------------------------------------------- */
+/* ---- the form of a directory --------------------------------------------- */
 
 static void end_group(struct walk *walk)
 {
@@ -89,7 +89,7 @@ static enum lsm_err check_place(struct walk *walk, uint64_t dir,
 	return err;
 }
 
-/* ---- what it names ---------------------------------------------------------------------- */
+/* ---- what it names ------------------------------------------------------- */
 
 static bool is_dir(const struct check_inode *inode)
 {
@@ -138,7 +138,7 @@ static enum lsm_err check_entry(struct walk *walk)
 	if (schema_decode_dirent_key(lsm_iter_key(walk->entries), &ino,
 	                             &cookie) != LSM_OK ||
 	    schema_decode_dirent(lsm_iter_value(walk->entries), &entry) !=
-	            LSM_OK) {
+	        LSM_OK) {
 		check_fault(check, "dirent: an entry cannot be read");
 		return LSM_OK;
 	}
@@ -180,7 +180,7 @@ static int walk_entries(struct check *check)
 	return check_walk_end(check, "directories", failure);
 }
 
-/* ---- links ---------------------------------------------------------------------------------- */
+/* ---- links --------------------------------------------------------------- */
 
 static void check_file_links(struct check *check,
                              const struct check_inode *inode)
@@ -225,7 +225,7 @@ static void check_dir_links(struct check *check,
 		            (ull)dir->entries);
 }
 
-/* ---- the way to the root ------------------------------------------------------------------------ */
+/* ---- the way to the root ------------------------------------------------- */
 
 /* Mark a directory and its parents with `reach`, up to one that has it. */
 static void mark(struct check *check, const struct check_inode *inode,

@@ -169,7 +169,7 @@ enum lsm_err chunk_trim(struct buf *operand, uint32_t len)
 	return append_bound(operand, CHUNK_TRIM, len);
 }
 
-/* ---- onto a base --------------------------------------------------------------- */
+/* ---- onto a base --------------------------------------------------------- */
 
 /* Make *value a FULL one. */
 static enum lsm_err expand(struct buf *value)
@@ -257,7 +257,7 @@ static enum lsm_err fold_full(const struct slice *base,
 	return err;
 }
 
-/* ---- without a base ------------------------------------------------------------- */
+/* ---- without a base ------------------------------------------------------ */
 
 enum byte_state {
 	BYTE_UNTOUCHED,
@@ -266,8 +266,8 @@ enum byte_state {
 };
 
 struct image {
-	uint32_t trim;   /* the base's length is at most this */
-	uint32_t extend; /* the result's length is at least this */
+	uint32_t trim;              /* the base's length is at most this */
+	uint32_t extend;            /* the result's length is at least this */
 	uint8_t state[CHUNK_BYTES]; /* enum byte_state */
 	uint8_t bytes[CHUNK_BYTES]; /* where written */
 };
@@ -329,9 +329,9 @@ static enum lsm_err append_runs(const struct image *image, struct buf *operand)
 		while (to < CHUNK_BYTES && image->state[to] == state)
 			to++;
 		if (state == BYTE_WRITTEN)
-			err = chunk_patch(operand, from,
-			                  slice_make(image->bytes + from,
-			                             to - from));
+			err = chunk_patch(
+			    operand, from,
+			    slice_make(image->bytes + from, to - from));
 		else if (state == BYTE_CLEARED)
 			err = chunk_clear(operand, from, to - from);
 		from = to;

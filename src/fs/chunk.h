@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chunk.h: the contents of a file as values of the store: one chunk is 64 KiB of
- * it, or less. A chunk has a stored length; what lies past it, and a chunk that
- * does not exist, reads as zeros.
+ * chunk.h: the contents of a file as values of the store: one chunk is 64 KiB
+ * of it, or less. A chunk has a stored length; what lies past it, and a chunk
+ * that does not exist, reads as zeros.
  *
- * A value is FULL (all stored bytes) or ZERO (only their number). A merge operand
- * is a run of records that change a chunk without reading it:
+ * A value is FULL (all stored bytes) or ZERO (only their number). A merge
+ * operand is a run of records that change a chunk without reading it:
  *
  *   PATCH   these bytes are at this offset; the stored length reaches at least
  *           to their end, and what was missing between is zero
@@ -72,7 +72,7 @@ LSM_MUST_CHECK enum lsm_err chunk_len(struct slice value, uint32_t *len_out);
 LSM_MUST_CHECK enum lsm_err chunk_read(struct slice value, uint32_t offset,
                                        uint8_t *out, size_t len);
 
-/* ---- operands: append one record to *operand; errors: NOMEM ---------------- */
+/* ---- operands: append one record to *operand; errors: NOMEM -------------- */
 
 LSM_MUST_CHECK enum lsm_err chunk_patch(struct buf *operand, uint32_t offset,
                                         struct slice bytes);

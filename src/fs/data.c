@@ -42,7 +42,8 @@ int data_get_inline(struct fs *fs, const struct lsm_snapshot *snap,
 		return report_failure(inode, 0, err);
 	if (bytes->len > inode->size ||
 	    (bytes->len < inode->size && !data_may_have_holes(inode)))
-		return report_damage(inode, 0, "inline bytes do not fit the size");
+		return report_damage(inode, 0,
+		                     "inline bytes do not fit the size");
 	return 0;
 }
 
@@ -93,8 +94,10 @@ static int read_chunk(struct fs *fs, const struct lsm_snapshot *snap,
 		err = chunk_read(buf_slice(value), from, out, len);
 	if (err != LSM_OK)
 		return report_failure(inode, offset, err);
-	if (!data_may_have_holes(inode) && stored != data_full_len(inode, index))
-		return report_damage(inode, offset, "a chunk has a wrong length");
+	if (!data_may_have_holes(inode) &&
+	    stored != data_full_len(inode, index))
+		return report_damage(inode, offset,
+		                     "a chunk has a wrong length");
 	return 0;
 }
 
@@ -146,7 +149,7 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t offset, void *data,
 	return err;
 }
 
-/* ---- which chunks exist --------------------------------------------------------- */
+/* ---- which chunks exist -------------------------------------------------- */
 
 void data_extents_release(struct data_extents *extents)
 {
@@ -249,7 +252,7 @@ int data_collect(struct fs *fs, const struct inode *inode, uint64_t from,
 	return err;
 }
 
-/* ---- seek ----------------------------------------------------------------------- */
+/* ---- seek ---------------------------------------------------------------- */
 
 static int seek_chunks(struct fs *fs, const struct lsm_snapshot *snap,
                        const struct inode *inode, uint64_t pos, int whence,

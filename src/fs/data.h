@@ -82,9 +82,8 @@ int data_leave_inline(struct change *change, struct inode *inode, uint64_t keep,
                       uint32_t offset, struct slice piece);
 
 /* fs_setattr() with a size. */
-int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino,
-                  unsigned which, const struct fs_attr *set,
-                  struct fs_attr *attr);
+int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino, unsigned which,
+                  const struct fs_attr *set, struct fs_attr *attr);
 
 /* Existing chunks of a file. */
 struct data_extent {
@@ -98,9 +97,9 @@ struct data_extents {
 void data_extents_release(struct data_extents *extents);
 
 /*
- * Append the chunks that exist in [from, to), at most `max`, by ascending index;
- * *more_out tells whether there are others. Without holes nothing is read.
- * Errors: EIO, ENOMEM.
+ * Append the chunks that exist in [from, to), at most `max`, by ascending
+ * index; *more_out tells whether there are others. Without holes nothing is
+ * read. Errors: EIO, ENOMEM.
  */
 int data_collect(struct fs *fs, const struct inode *inode, uint64_t from,
                  uint64_t to, size_t max, struct data_extents *extents,

@@ -2,11 +2,11 @@
 /*
  * data_range.c: sizes and holes.
  *
- * What is taken away is a list of chunks that exist: whole ones are deleted, one
- * that loses its end is trimmed, one that loses its middle is cleared. A change
- * deletes at most DATA_CUT_MAX_KEYS keys; more goes in steps, each a batch that
- * leaves a valid file: a cut goes from the end, so that after a crash the file
- * is longer than asked for, but whole.
+ * What is taken away is a list of chunks that exist: whole ones are deleted,
+ * one that loses its end is trimmed, one that loses its middle is cleared. A
+ * change deletes at most DATA_CUT_MAX_KEYS keys; more goes in steps, each a
+ * batch that leaves a valid file: a cut goes from the end, so that after a
+ * crash the file is longer than asked for, but whole.
  *
  * How much credit a step needs depends on the file, which is looked at before
  * its lock is taken. When another writer changed it meanwhile and the credit
@@ -29,8 +29,8 @@ struct range {
 	uint64_t size;     /* the size that is wanted in the end */
 	int (*step)(struct range *range, struct change *change,
 	            struct inode *inode);
-	bool shrinks; /* it does nothing but free */
-	bool again;   /* the step did not finish the call */
+	bool shrinks;        /* it does nothing but free */
+	bool again;          /* the step did not finish the call */
 	uint64_t need_bytes; /* of credit, when a step had too little */
 
 	/* For fs_setattr(); applied by the last step. */
@@ -39,12 +39,11 @@ struct range {
 	struct fs_attr *attr; /* NULL: not wanted */
 };
 
-/* ---- taking away ------------------------------------------------------------- */
+/* ---- taking away --------------------------------------------------------- */
 
 /* Take the bytes from `from` to `to` out of a chunk. */
 static int discard(struct change *change, struct inode *inode,
-                   const struct data_extent *extent, uint64_t from,
-                   uint64_t to)
+                   const struct data_extent *extent, uint64_t from, uint64_t to)
 {
 	uint64_t start = chunk_start(extent->index);
 	uint32_t a = from > start ? (uint32_t)(from - start) : 0;
@@ -110,9 +109,9 @@ static int discard_inline(struct change *change, struct inode *inode,
  * which on these are all. Where lengths must be looked up, widen the look
  * downwards until a look finds too many: those are left for the next step.
  */
-static int collect_tail(struct fs *fs, const struct inode *inode,
-                        uint64_t from, uint64_t end,
-                        struct data_extents *extents, uint64_t *start_out)
+static int collect_tail(struct fs *fs, const struct inode *inode, uint64_t from,
+                        uint64_t end, struct data_extents *extents,
+                        uint64_t *start_out)
 {
 	uint64_t span = DATA_CUT_MAX_KEYS;
 	uint64_t start = end;
@@ -233,7 +232,7 @@ static int punch(struct range *range, struct change *change,
 	return err;
 }
 
-/* ---- steps ------------------------------------------------------------------------ */
+/* ---- steps --------------------------------------------------------------- */
 
 /* Keys that taking away can touch, seen from before the lock is taken. */
 static uint64_t count_keys(const struct range *range, const struct inode *inode)
@@ -258,8 +257,8 @@ static uint64_t step_credit(const struct range *range,
 
 	/* A key and its operand take less than 32 bytes. */
 	if (keys > DATA_CUT_CREDIT_KEYS)
-		credit += lsm_admission_bound(range->fs->store, keys,
-		                              keys * 32);
+		credit +=
+		    lsm_admission_bound(range->fs->store, keys, keys * 32);
 	return credit > range->need_bytes ? credit : range->need_bytes;
 }
 
@@ -327,7 +326,7 @@ static int run(struct range *range)
 	return err;
 }
 
-/* ---- the public ones ---------------------------------------------------------------- */
+/* ---- the public ones ----------------------------------------------------- */
 
 static int step_set_size(struct range *range, struct change *change,
                          struct inode *inode)
@@ -337,21 +336,20 @@ static int step_set_size(struct range *range, struct change *change,
 	return grow(change, inode, range->size, inode->size);
 }
 
-int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino,
-                  unsigned which, const struct fs_attr *set,
-                  struct fs_attr *attr)
+int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino, unsigned which,
+                  const struct fs_attr *set, struct fs_attr *attr)
 {
 	struct range range = {
-		.fs = fs,
-		.op = op,
-		.ino = ino,
-		.from = set->size,
-		.to = UINT64_MAX,
-		.size = set->size,
-		.step = step_set_size,
-		.which = which,
-		.set = set,
-		.attr = attr,
+	    .fs = fs,
+	    .op = op,
+	    .ino = ino,
+	    .from = set->size,
+	    .to = UINT64_MAX,
+	    .size = set->size,
+	    .step = step_set_size,
+	    .which = which,
+	    .set = set,
+	    .attr = attr,
 	};
 
 	if (set->size > INT64_MAX)
@@ -384,11 +382,11 @@ int fs_fallocate(struct fs *fs, struct fs_op *op, uint64_t ino, int mode,
                  uint64_t offset, uint64_t len)
 {
 	struct range range = {
-		.fs = fs,
-		.op = op,
-		.ino = ino,
-		.from = offset,
-		.to = offset + len,
+	    .fs = fs,
+	    .op = op,
+	    .ino = ino,
+	    .from = offset,
+	    .to = offset + len,
 	};
 
 	if (len == 0)

@@ -15,7 +15,7 @@
 
 enum { PENDING_MERGES_MAX = 8 };
 
-/* ---- inline -------------------------------------------------------------------- */
+/* ---- inline -------------------------------------------------------------- */
 
 void data_put_inline(struct change *change, struct inode *inode, size_t before,
                      struct slice bytes)
@@ -97,7 +97,7 @@ out:
 	return err;
 }
 
-/* ---- chunks --------------------------------------------------------------------- */
+/* ---- chunks -------------------------------------------------------------- */
 
 /* The stored length of a chunk; looked up only where there may be holes. */
 static int stored_len(struct fs *fs, const struct inode *inode, uint64_t index,
@@ -133,8 +133,8 @@ static int fold_chunk(struct change *change, const struct chunk_write *write,
 {
 	enum lsm_err err;
 
-	err = lsm_get(change->fs->store, NULL, schema_slice(&write->key),
-	              value);
+	err =
+	    lsm_get(change->fs->store, NULL, schema_slice(&write->key), value);
 	if (err == LSM_ERR_NOT_FOUND) {
 		buf_clear(value);
 		err = write->before > 0 ? LSM_ERR_CORRUPT : LSM_OK;
@@ -171,9 +171,9 @@ static int write_chunk(struct change *change, struct inode *inode,
                        struct buf *value)
 {
 	struct chunk_write write = {
-		.from = from,
-		.end = from + (uint32_t)piece.len,
-		.piece = piece,
+	    .from = from,
+	    .end = from + (uint32_t)piece.len,
+	    .piece = piece,
 	};
 	int err;
 
@@ -265,7 +265,7 @@ int data_write(struct change *change, struct inode *inode, uint64_t offset,
 	return 0;
 }
 
-/* ---- the public ones ---------------------------------------------------------------- */
+/* ---- the public ones ----------------------------------------------------- */
 
 static int finish_write(struct change *change, struct inode *inode)
 {
@@ -287,8 +287,8 @@ int fs_write(struct fs *fs, struct fs_op *op, uint64_t ino, uint64_t offset,
 		return change_refuse(op, EINVAL);
 	if (offset > INT64_MAX - (uint64_t)len)
 		return change_refuse(op, EFBIG);
-	err = change_begin(&change, fs, op,
-	                   fs_credit(fs, FS_CREDIT_WRITE, len), false);
+	err = change_begin(&change, fs, op, fs_credit(fs, FS_CREDIT_WRITE, len),
+	                   false);
 	if (err != 0)
 		return err;
 	ilock_set_init(&locks);
@@ -356,9 +356,8 @@ int fs_copy_range(struct fs *fs, struct fs_op *op, uint64_t from,
 	err = inode_load_file(fs, NULL, from, &source);
 	if (err != 0)
 		goto out;
-	len = from_offset < source.size
-	              ? least(len, source.size - from_offset)
-	              : 0;
+	len = from_offset < source.size ? least(len, source.size - from_offset)
+	                                : 0;
 	if (from == to && from_offset < to_offset + len &&
 	    to_offset < from_offset + len) {
 		err = EINVAL;

@@ -8,7 +8,7 @@
 
 enum { SLOT_MASK = SCHEMA_SLOTS - 1 };
 
-/* ---- entries ------------------------------------------------------------------------ */
+/* ---- entries ------------------------------------------------------------- */
 
 uint64_t dir_cookie(const struct fs *fs, struct slice name)
 {
@@ -70,9 +70,9 @@ void dir_put(struct change *change, uint64_t dir, uint64_t cookie,
              struct slice name, const struct inode *inode)
 {
 	struct schema_dirent entry = {
-		.ino = inode->ino,
-		.type = inode->mode & S_IFMT,
-		.name = name,
+	    .ino = inode->ino,
+	    .type = inode->mode & S_IFMT,
+	    .name = name,
 	};
 	struct buf value = BUF_INIT;
 	struct schema_key key;
@@ -129,7 +129,8 @@ int dir_is_empty(struct fs *fs, const struct inode *dir, bool *empty_out)
 	*empty_out = false;
 	if (dir->size > 0)
 		return 0;
-	/* The record says so; losing what is below would be worse than a look. */
+	/* The record says so; losing what is below would be worse than a look.
+	 */
 	schema_dirent_key(&lower, dir->ino, 0);
 	schema_dirent_key(&upper, dir->ino, UINT64_MAX);
 	err = lsm_iter_create(fs->store, NULL, schema_slice(&lower),
@@ -146,7 +147,7 @@ int dir_is_empty(struct fs *fs, const struct inode *dir, bool *empty_out)
 	return fs_errno(err);
 }
 
-/* ---- names ------------------------------------------------------------------------------ */
+/* ---- names --------------------------------------------------------------- */
 
 int dir_check_name(struct slice name)
 {
@@ -181,7 +182,7 @@ int dir_load(struct fs *fs, uint64_t ino, struct inode *dir)
 	return err;
 }
 
-/* ---- lookup ------------------------------------------------------------------------------- */
+/* ---- lookup -------------------------------------------------------------- */
 
 static int lookup_dots(struct fs *fs, uint64_t dir, struct slice name,
                        struct inode *inode)
@@ -252,7 +253,7 @@ out:
 	return err;
 }
 
-/* ---- new entries ---------------------------------------------------------------------------- */
+/* ---- new entries --------------------------------------------------------- */
 
 struct creation {
 	uint64_t dir;
@@ -364,22 +365,22 @@ int fs_mkdir(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
              uint32_t mode, struct fs_attr *attr)
 {
 	struct creation what = {
-		.dir = dir,
-		.name = name,
-		.mode = S_IFDIR | (mode & 07777),
+	    .dir = dir,
+	    .name = name,
+	    .mode = S_IFDIR | (mode & 07777),
 	};
 
 	return create(fs, op, &what, attr);
 }
 
-int fs_symlink(struct fs *fs, struct fs_op *op, uint64_t dir,
-               struct slice name, struct slice target, struct fs_attr *attr)
+int fs_symlink(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
+               struct slice target, struct fs_attr *attr)
 {
 	struct creation what = {
-		.dir = dir,
-		.name = name,
-		.mode = S_IFLNK | 0777,
-		.target = target,
+	    .dir = dir,
+	    .name = name,
+	    .mode = S_IFLNK | 0777,
+	    .target = target,
 	};
 
 	if (target.len == 0)

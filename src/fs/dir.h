@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * dir.h: entries of directories. dir.c finds, adds and removes them and has the
- * operations that add one; dir_remove.c, dir_rename.c and dir_list.c have theirs.
+ * operations that add one; dir_remove.c, dir_rename.c and dir_list.c have
+ * theirs.
  *
  * An entry's key is its directory and its cookie: 59 bits of the hash of the
- * name, then a slot. Names with one hash lie in slots 0, 1, 2 ... without a gap:
- * where an entry leaves with others above it, a hole stays in its place, which
- * the next such name fills, and which goes with the last entry above it. So a
- * lookup may end at the first slot that does not exist.
+ * name, then a slot. Names with one hash lie in slots 0, 1, 2 ... without a
+ * gap: where an entry leaves with others above it, a hole stays in its place,
+ * which the next such name fills, and which goes with the last entry above it.
+ * So a lookup may end at the first slot that does not exist.
  *
  * What changes a directory needs its inode's lock. dir_find() without lock and
  * snapshot may miss a name with a colliding hash that moves at that moment;

@@ -75,9 +75,9 @@ static enum lsm_err emit_entries(struct listing *listing, uint64_t cookie)
 
 	schema_dirent_key(&lower, listing->dir.ino, cookie + 1);
 	schema_dirent_key(&upper, listing->dir.ino, UINT64_MAX);
-	err = lsm_iter_create(listing->fs->store, listing->snap,
-	                      schema_slice(&lower), schema_slice(&upper),
-	                      &iter);
+	err =
+	    lsm_iter_create(listing->fs->store, listing->snap,
+	                    schema_slice(&lower), schema_slice(&upper), &iter);
 	if (err != LSM_OK)
 		return err;
 	lsm_iter_seek(iter, schema_slice(&lower));
@@ -110,10 +110,10 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t cookie, bool plus,
                fs_emit_fn emit_fn, void *ctx)
 {
 	struct listing listing = {
-		.fs = fs,
-		.plus = plus,
-		.emit = emit_fn,
-		.ctx = ctx,
+	    .fs = fs,
+	    .plus = plus,
+	    .emit = emit_fn,
+	    .ctx = ctx,
 	};
 	int err;
 

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "fs/inode.h"
 
-/* ---- locks --------------------------------------------------------------------- */
+/* ---- locks --------------------------------------------------------------- */
 
 static int find_all(struct fs *fs, struct dir_name *names, size_t count)
 {
@@ -80,7 +80,7 @@ int dir_load_entry(struct fs *fs, const struct dir_name *name,
 	return err;
 }
 
-/* ---- unlink and rmdir -------------------------------------------------------------- */
+/* ---- unlink and rmdir ---------------------------------------------------- */
 
 typedef int (*remove_fn)(struct change *change, const struct dir_name *name,
                          struct fs_victim *victim);

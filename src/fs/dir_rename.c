@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dir_rename.c: rename: from one name to another, with or without replacing what
- * has that name, or exchanging the two.
+ * dir_rename.c: rename: from one name to another, with or without replacing
+ * what has that name, or exchanging the two.
  *
- * Only a directory that changes its parent can close a circle. Such a move holds
- * ILOCK_MOVE, so that no parent pointer changes while it walks up from the new
- * parent to see that it does not pass the moved directory.
+ * Only a directory that changes its parent can close a circle. Such a move
+ * holds ILOCK_MOVE, so that no parent pointer changes while it walks up from
+ * the new parent to see that it does not pass the moved directory.
  */
 #include "fs/dir.h"
 
@@ -40,7 +40,7 @@ static struct inode *to_dir(struct move *move)
 	return &move->dirs[move->same_dir ? FROM : TO];
 }
 
-/* ---- whether it may be ------------------------------------------------------------ */
+/* ---- whether it may be --------------------------------------------------- */
 
 /* EINVAL when `inode` is a directory and `below` is it or lies under it. */
 static int check_circle(struct fs *fs, const struct inode *inode,
@@ -122,13 +122,14 @@ static int check_circles(struct move *move)
 	return err;
 }
 
-/* ---- doing it ------------------------------------------------------------------------ */
+/* ---- doing it ------------------------------------------------------------ */
 
 static bool is_same_hash(const struct move *move)
 {
-	return move->same_dir &&
-	       move->names[FROM].spot.cookie / SCHEMA_SLOTS ==
-	               move->names[TO].spot.cookie / SCHEMA_SLOTS;
+	const struct fs *fs = move->change->fs;
+
+	return move->same_dir && dir_cookie(fs, move->names[FROM].name) ==
+	                             dir_cookie(fs, move->names[TO].name);
 }
 
 static void set_parent(struct move *move, struct inode *inode, int where)
@@ -161,8 +162,7 @@ static int replace(struct move *move)
 {
 	int moved_dirs = inode_is_dir(&move->moved) ? 1 : 0;
 	int lost = move->has_target ? 1 : 0;
-	int lost_dirs =
-		move->has_target && inode_is_dir(&move->target) ? 1 : 0;
+	int lost_dirs = move->has_target && inode_is_dir(&move->target) ? 1 : 0;
 	int err;
 
 	err = move_entry(move);
@@ -248,10 +248,10 @@ int fs_rename(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
 {
 	struct change change;
 	struct move move = {
-		.change = &change,
-		.flags = flags,
-		.names = {{.dir = dir, .name = name},
-	                  {.dir = new_dir, .name = new_name}},
+	    .change = &change,
+	    .flags = flags,
+	    .names = {{.dir = dir, .name = name},
+	              {.dir = new_dir, .name = new_name}},
 	};
 	struct ilock_set locks;
 	int err;
@@ -260,8 +260,9 @@ int fs_rename(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
 	err = check_names(&move);
 	if (err != 0)
 		return change_refuse(op, err);
+	/* What it replaces may be what makes room on a full disk. */
 	err = change_begin(&change, fs, op, fs_credit(fs, FS_CREDIT_NAME, 0),
-	                   false);
+	                   true);
 	if (err != 0)
 		return err;
 	err = dir_lock_names(fs, &locks, move.names, 2);

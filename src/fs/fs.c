@@ -34,15 +34,15 @@ int fs_errno(enum lsm_err err)
 	return lsm_errno(err);
 }
 
-/* ---- make ---------------------------------------------------------------------- */
+/* ---- make ---------------------------------------------------------------- */
 
 int fs_format(const struct env *env, const char *path, uint32_t uid,
               uint32_t gid)
 {
 	struct schema_owner owner = {
-		.uid = uid,
-		.gid = gid,
-		.created = fs_now(),
+	    .uid = uid,
+	    .gid = gid,
+	    .created = fs_now(),
 	};
 	uint8_t area[SCHEMA_OWNER_BYTES];
 
@@ -50,11 +50,10 @@ int fs_format(const struct env *env, const char *path, uint32_t uid,
 	    (ssize_t)sizeof(owner.secret))
 		return EIO;
 	schema_encode_owner(area, &owner);
-	return fs_errno(
-		lsm_create(env, path, slice_make(area, sizeof(area))));
+	return fs_errno(lsm_create(env, path, slice_make(area, sizeof(area))));
 }
 
-/* ---- open ------------------------------------------------------------------------ */
+/* ---- open ---------------------------------------------------------------- */
 
 /* Errors: EPROTO, EPROTONOSUPPORT, EIO. */
 static int read_owner(struct fs *fs, const char *path)
@@ -167,7 +166,7 @@ int fs_close(struct fs *fs)
 	return err;
 }
 
-/* ---- the whole -------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------- */
 
 struct lsm *fs_store(struct fs *fs)
 {
@@ -195,24 +194,23 @@ int fs_statfs(struct fs *fs, struct fs_usage *usage)
 	int err;
 
 	*usage = (struct fs_usage){0};
-	err = fs_errno(lsm_disk_space(fs->store, &usage->total_bytes,
-	                              &usage->free_bytes));
+	err = fs_errno(
+	    lsm_disk_space(fs->store, &usage->total_bytes, &usage->free_bytes));
 	if (err != 0)
 		return err;
 	usage->available_bytes = usage->free_bytes;
-	usage->used_bytes = at_least_zero(
-		lsm_counter(fs->store, SCHEMA_COUNT_USED_BYTES));
+	usage->used_bytes =
+	    at_least_zero(lsm_counter(fs->store, SCHEMA_COUNT_USED_BYTES));
 	usage->inodes =
-		fs->is_empty
-			? 1
-			: at_least_zero(lsm_counter(fs->store,
-	                                            SCHEMA_COUNT_INODES));
+	    fs->is_empty
+		? 1
+		: at_least_zero(lsm_counter(fs->store, SCHEMA_COUNT_INODES));
 	usage->free_inodes =
-		SCHEMA_INO_LIMIT - FS_FIRST_INO - at_least_zero(numbers);
+	    SCHEMA_INO_LIMIT - FS_FIRST_INO - at_least_zero(numbers);
 	return 0;
 }
 
-/* ---- credit --------------------------------------------------------------------------- */
+/* ---- credit -------------------------------------------------------------- */
 
 enum {
 	RECORD_BYTES = SCHEMA_INODE_BYTES + SCHEMA_KEY_MAX_BYTES,
@@ -237,7 +235,7 @@ static uint64_t write_credit(const struct fs *fs, size_t bytes)
 
 	return lsm_admission_bound(fs->store, chunks + WRITE_ENTRIES,
 	                           bytes + 2 * CHUNK_VALUE_MAX_BYTES +
-	                                   chunks * 32 + WRITE_BYTES);
+	                               chunks * 32 + WRITE_BYTES);
 }
 
 uint64_t fs_credit(const struct fs *fs, enum fs_credit_kind kind,
@@ -250,12 +248,12 @@ uint64_t fs_credit(const struct fs *fs, enum fs_credit_kind kind,
 		return lsm_admission_bound(fs->store, 1, RECORD_BYTES);
 	case FS_CREDIT_SIZE:
 		return lsm_admission_bound(
-			fs->store, DATA_CUT_CREDIT_KEYS + WRITE_ENTRIES,
-			DATA_CUT_CREDIT_KEYS * 32 + WRITE_BYTES);
+		    fs->store, DATA_CUT_CREDIT_KEYS + WRITE_ENTRIES,
+		    DATA_CUT_CREDIT_KEYS * 32 + WRITE_BYTES);
 	case FS_CREDIT_XATTR:
 		return lsm_admission_bound(fs->store, 2,
 		                           payload_bytes + RECORD_BYTES +
-		                                   SCHEMA_KEY_MAX_BYTES);
+		                               SCHEMA_KEY_MAX_BYTES);
 	case FS_CREDIT_WRITE:
 		return write_credit(fs, payload_bytes);
 	case FS_CREDIT_COPY:

@@ -83,7 +83,8 @@ static bool dequeue(struct ilock_stripe *stripe, struct ilock_place *place)
 	while (*link != place)
 		link = &(*link)->next;
 	*link = place->next;
-	for (const struct ilock_place *p = place->next; p != NULL; p = p->next) {
+	for (const struct ilock_place *p = place->next; p != NULL;
+	     p = p->next) {
 		if (p->ino == place->ino)
 			return true;
 	}
@@ -106,7 +107,8 @@ static bool try_take(struct ilock_stripe *stripe, struct ilock_place *place)
 	sync_lock(&stripe->mutex);
 	enqueue(stripe, place);
 	taken = !must_wait(stripe, place);
-	/* Whoever came meanwhile would have to be told, but the mutex was held. */
+	/* Whoever came meanwhile would have to be told, but the mutex was held.
+	 */
 	if (!taken)
 		(void)dequeue(stripe, place);
 	sync_unlock(&stripe->mutex);

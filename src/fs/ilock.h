@@ -6,8 +6,8 @@
  * order, so that two operations never wait for each other in a circle. An
  * inode lock is a state, not a mutex: the lock is held by whoever stands first
  * in the queue for that number. The mutex of a stripe guards its queue only for
- * the moment of coming and going, and no mutex is held along with an inode lock.
- * Queues are first come, first served.
+ * the moment of coming and going, and no mutex is held along with an inode
+ * lock. Queues are first come, first served.
  *
  * Nothing is allocated: the places in the queues are in the caller's set, which
  * must stay where it is from ilock_acquire() to ilock_release().
@@ -25,7 +25,8 @@
 
 enum {
 	ILOCK_STRIPES = 64,
-	ILOCK_SET_MAX = 5, /* of a rename: two parents, two inodes, ILOCK_MOVE */
+	ILOCK_SET_MAX =
+	    5, /* of a rename: two parents, two inodes, ILOCK_MOVE */
 	ILOCK_MOVE = 0,
 	ILOCK_RANK = 80,
 };

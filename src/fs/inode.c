@@ -13,16 +13,16 @@ enum { RELATIME_S = 24 * 60 * 60 };
 static void make_root(const struct fs *fs, struct inode *inode)
 {
 	*inode = (struct inode){
-		.ino = FS_ROOT_INO,
-		.mode = S_IFDIR | 0755,
-		.uid = fs->owner.uid,
-		.gid = fs->owner.gid,
-		.nlink = 2,
-		.atime = fs->owner.created,
-		.mtime = fs->owner.created,
-		.ctime = fs->owner.created,
-		.btime = fs->owner.created,
-		.parent = FS_ROOT_INO,
+	    .ino = FS_ROOT_INO,
+	    .mode = S_IFDIR | 0755,
+	    .uid = fs->owner.uid,
+	    .gid = fs->owner.gid,
+	    .nlink = 2,
+	    .atime = fs->owner.created,
+	    .mtime = fs->owner.created,
+	    .ctime = fs->owner.created,
+	    .btime = fs->owner.created,
+	    .parent = FS_ROOT_INO,
 	};
 }
 
@@ -49,8 +49,8 @@ int inode_load(struct fs *fs, const struct lsm_snapshot *snap, uint64_t ino,
 	return err == LSM_ERR_NOT_FOUND ? ESTALE : fs_errno(err);
 }
 
-int inode_load_dir(struct fs *fs, const struct lsm_snapshot *snap,
-                   uint64_t ino, struct inode *inode)
+int inode_load_dir(struct fs *fs, const struct lsm_snapshot *snap, uint64_t ino,
+                   struct inode *inode)
 {
 	int err = inode_load(fs, snap, ino, inode);
 
@@ -102,16 +102,16 @@ int inode_make(struct change *change, const struct fs_op *op,
 	if (err != 0)
 		return err;
 	*inode = (struct inode){
-		.ino = ino,
-		.mode = mode & (S_IFMT | 07777),
-		.uid = op->uid,
-		.gid = op->gid,
-		.nlink = 1,
-		.atime = change->now,
-		.mtime = change->now,
-		.ctime = change->now,
-		.btime = change->now,
-		.parent = dir->ino,
+	    .ino = ino,
+	    .mode = mode & (S_IFMT | 07777),
+	    .uid = op->uid,
+	    .gid = op->gid,
+	    .nlink = 1,
+	    .atime = change->now,
+	    .mtime = change->now,
+	    .ctime = change->now,
+	    .btime = change->now,
+	    .parent = dir->ino,
 	};
 	if (S_ISREG(mode))
 		inode->flags = SCHEMA_IS_INLINE;
@@ -157,8 +157,8 @@ void inode_gain_name(struct change *change, struct inode *inode)
 	struct schema_key key;
 
 	if ((inode->flags & SCHEMA_IS_ORPHAN) != 0) {
-		inode->flags &= (uint16_t)~(SCHEMA_IS_ORPHAN |
-		                            SCHEMA_IS_LINKABLE);
+		inode->flags &=
+		    (uint16_t) ~(SCHEMA_IS_ORPHAN | SCHEMA_IS_LINKABLE);
 		schema_orphan_key(&key, inode->ino);
 		change_delete(change, &key);
 	}
@@ -200,22 +200,22 @@ void inode_apply(struct change *change, struct inode *inode, unsigned which,
 void inode_attr(const struct inode *inode, struct fs_attr *attr)
 {
 	*attr = (struct fs_attr){
-		.ino = inode->ino,
-		.mode = inode->mode,
-		.nlink = inode->nlink,
-		.uid = inode->uid,
-		.gid = inode->gid,
-		.rdev = inode->rdev,
-		.size = inode->size,
-		.blocks = inode->alloc_bytes / 512,
-		.atime = inode->atime,
-		.mtime = inode->mtime,
-		.ctime = inode->ctime,
-		.btime = inode->btime,
+	    .ino = inode->ino,
+	    .mode = inode->mode,
+	    .nlink = inode->nlink,
+	    .uid = inode->uid,
+	    .gid = inode->gid,
+	    .rdev = inode->rdev,
+	    .size = inode->size,
+	    .blocks = inode->alloc_bytes / 512,
+	    .atime = inode->atime,
+	    .mtime = inode->mtime,
+	    .ctime = inode->ctime,
+	    .btime = inode->btime,
 	};
 }
 
-/* ---- atime ------------------------------------------------------------------ */
+/* ---- atime --------------------------------------------------------------- */
 
 static bool is_after(struct timespec a, struct timespec b)
 {
@@ -268,7 +268,7 @@ void inode_accessed(struct fs *fs, const struct inode *inode)
 	change_end(&change);
 }
 
-/* ---- the public ones ---------------------------------------------------------- */
+/* ---- the public ones ----------------------------------------------------- */
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *attr)
 {

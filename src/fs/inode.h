@@ -11,7 +11,8 @@
 #include "fs/change.h"
 
 enum {
-	INODE_DIRENT_BYTES = 32, /* what an entry adds to st_size of its folder */
+	INODE_DIRENT_BYTES =
+	    32, /* what an entry adds to st_size of its folder */
 };
 
 static inline bool inode_is_dir(const struct inode *inode)
@@ -23,8 +24,8 @@ static inline bool inode_is_dir(const struct inode *inode)
 int inode_load(struct fs *fs, const struct lsm_snapshot *snap, uint64_t ino,
                struct inode *inode);
 /* Also ENOTDIR. */
-int inode_load_dir(struct fs *fs, const struct lsm_snapshot *snap,
-                   uint64_t ino, struct inode *inode);
+int inode_load_dir(struct fs *fs, const struct lsm_snapshot *snap, uint64_t ino,
+                   struct inode *inode);
 /* A regular file. Also EISDIR, EINVAL. */
 int inode_load_file(struct fs *fs, const struct lsm_snapshot *snap,
                     uint64_t ino, struct inode *inode);

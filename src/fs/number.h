@@ -3,13 +3,13 @@
  * number.h: inode numbers, never given twice.
  *
  * A directory hands its children neighbouring numbers, so that what is used
- * together lies in the same blocks: it has a window of 64 numbers, and when that
- * is used up one of twice as many, up to 4,096. The table of windows is bounded:
- * a directory whose place is taken by another gets a new window next time, and
- * the rest of the old one is never used.
+ * together lies in the same blocks: it has a window of 64 numbers, and when
+ * that is used up one of twice as many, up to 4,096. The table of windows is
+ * bounded: a directory whose place is taken by another gets a new window next
+ * time, and the rest of the old one is never used.
  *
- * The counter in the store says up to where numbers may be in use. A number past
- * it may be used only by the batch that moves the counter, or after it. So
+ * The counter in the store says up to where numbers may be in use. A number
+ * past it may be used only by the batch that moves the counter, or after it. So
  * whoever takes the first such number moves the counter, by a large step, and
  * those who come meanwhile wait until that batch is written or was given up.
  * Whoever moves it waits for nothing but the write, for it has its credit

@@ -69,7 +69,7 @@ static int run_locked(struct reclaim *reclaim, size_t keys, size_t bytes,
 	return err;
 }
 
-/* ---- chunks --------------------------------------------------------------------- */
+/* ---- chunks -------------------------------------------------------------- */
 
 static uint64_t chunks_left(const struct reclaim *reclaim,
                             const struct inode *inode)
@@ -147,7 +147,7 @@ static int drop_step(struct reclaim *reclaim, struct change *change,
 	return change_commit(change);
 }
 
-/* ---- the rest --------------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------ */
 
 /* Delete every xattr; with `change` NULL only count them and their bytes. */
 static int delete_xattrs(struct fs *fs, uint64_t ino, struct change *change,
@@ -248,12 +248,12 @@ static int next_step(struct reclaim *reclaim)
 	if (left > STEP_KEYS)
 		return run_locked(reclaim, STEP_KEYS + 1,
 		                  STEP_KEYS * KEY_BYTES + SCHEMA_INODE_BYTES +
-		                          KEY_BYTES,
+		                      KEY_BYTES,
 		                  drop_step);
 	keys += (size_t)left;
 	if ((inode.flags & SCHEMA_HAS_XATTR) != 0)
-		err = delete_xattrs(reclaim->fs, inode.ino, NULL, &keys,
-		                    &bytes);
+		err =
+		    delete_xattrs(reclaim->fs, inode.ino, NULL, &keys, &bytes);
 	if (err != 0)
 		return err;
 	bytes += ((size_t)left + OTHER_KEYS) * KEY_BYTES;

@@ -173,8 +173,8 @@ enum lsm_err schema_decode_inode_key(struct slice key,
 		return LSM_ERR_CORRUPT;
 	part->ino = get_be64(key.data + 1);
 	part->part = (enum schema_part)key.data[INO_KEY_BYTES];
-	part->name = slice_make(key.data + PART_KEY_BYTES,
-	                        key.len - PART_KEY_BYTES);
+	part->name =
+	    slice_make(key.data + PART_KEY_BYTES, key.len - PART_KEY_BYTES);
 	switch (part->part) {
 	case SCHEMA_ATTR:
 	case SCHEMA_INLINE:
@@ -224,8 +224,8 @@ enum lsm_err schema_decode_chunk_key(struct slice key, uint64_t *ino_out,
 	return LSM_OK;
 }
 
-uint64_t schema_cookie(const uint8_t secret[SCHEMA_SECRET_BYTES],
-                       uint64_t mask, struct slice name)
+uint64_t schema_cookie(const uint8_t secret[SCHEMA_SECRET_BYTES], uint64_t mask,
+                       struct slice name)
 {
 	uint64_t hash = checksum_keyed(name, secret) >> HASH_DROPPED_BITS;
 
@@ -299,8 +299,8 @@ enum lsm_err schema_decode_inode(struct slice value, uint64_t ino,
 	if (c.bad || cursor_left(&c) != 0 || version != SCHEMA_VERSION)
 		return LSM_ERR_CORRUPT;
 	if (!type_is_known(type) || permissions > PERMISSION_BITS ||
-	    inode->flags > SCHEMA_FLAGS_KNOWN ||
-	    inode->size > INT64_MAX || inode->alloc_bytes > INT64_MAX)
+	    inode->flags > SCHEMA_FLAGS_KNOWN || inode->size > INT64_MAX ||
+	    inode->alloc_bytes > INT64_MAX)
 		return LSM_ERR_CORRUPT;
 	return LSM_OK;
 }
@@ -331,8 +331,8 @@ enum lsm_err schema_decode_dirent(struct slice value,
 		return LSM_ERR_CORRUPT;
 	if (dirent->ino == 0)
 		return dirent->type == 0 && dirent->name.len == 0
-		               ? LSM_OK
-		               : LSM_ERR_CORRUPT;
+		           ? LSM_OK
+		           : LSM_ERR_CORRUPT;
 	if (!type_is_known(dirent->type) || dirent->name.len == 0)
 		return LSM_ERR_CORRUPT;
 	return LSM_OK;

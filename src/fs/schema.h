@@ -7,8 +7,8 @@
  * order is ours: all of one inode together, a directory in the order of its
  * cookies, a file in the order of its chunks.
  *
- * Decoders trust nothing: bytes that do not have the one right form are CORRUPT.
- * All functions are pure; any thread.
+ * Decoders trust nothing: bytes that do not have the one right form are
+ * CORRUPT. All functions are pure; any thread.
  */
 #ifndef SHALEFS_FS_SCHEMA_H
 #define SHALEFS_FS_SCHEMA_H
@@ -35,11 +35,12 @@ enum schema_part {
 
 /* Flags of an inode record. Frozen. */
 enum schema_flag {
-	SCHEMA_HAS_XATTR = 1 << 0,      /* it has at least one */
-	SCHEMA_IS_INLINE = 1 << 1,      /* bytes in the inline key, not chunks */
-	SCHEMA_IS_ORPHAN = 1 << 2,      /* no name, and recorded as an orphan */
-	SCHEMA_MAY_HAVE_HOLES = 1 << 3, /* stored bytes may end before the size */
-	SCHEMA_IS_LINKABLE = 1 << 4,    /* an orphan that never had a name */
+	SCHEMA_HAS_XATTR = 1 << 0, /* it has at least one */
+	SCHEMA_IS_INLINE = 1 << 1, /* bytes in the inline key, not chunks */
+	SCHEMA_IS_ORPHAN = 1 << 2, /* no name, and recorded as an orphan */
+	SCHEMA_MAY_HAVE_HOLES = 1
+	                        << 3, /* stored bytes may end before the size */
+	SCHEMA_IS_LINKABLE = 1 << 4,  /* an orphan that never had a name */
 	SCHEMA_FLAGS_KNOWN = (1 << 5) - 1,
 };
 
@@ -47,7 +48,8 @@ enum schema_flag {
 enum schema_counter {
 	SCHEMA_COUNT_USED_BYTES = 0, /* sum of alloc_bytes over all inodes */
 	SCHEMA_COUNT_INODES = 1,
-	SCHEMA_COUNT_NUMBERS = 2, /* inode numbers given out, or reserved to be */
+	SCHEMA_COUNT_NUMBERS =
+	    2, /* inode numbers given out, or reserved to be */
 };
 
 enum {
@@ -68,7 +70,7 @@ enum {
 /* ---- the owner area of the superblock ------------------------------------ */
 
 struct schema_owner {
-	uint32_t uid, gid; /* of the root directory */
+	uint32_t uid, gid;                   /* of the root directory */
 	uint8_t secret[SCHEMA_SECRET_BYTES]; /* keys the hash of names */
 	struct timespec created;
 };
@@ -79,7 +81,7 @@ void schema_encode_owner(uint8_t out[SCHEMA_OWNER_BYTES],
 LSM_MUST_CHECK enum lsm_err schema_decode_owner(struct slice area,
                                                 struct schema_owner *owner);
 
-/* ---- keys ------------------------------------------------------------------ */
+/* ---- keys ---------------------------------------------------------------- */
 
 struct schema_key {
 	uint8_t bytes[SCHEMA_KEY_MAX_BYTES];
@@ -127,13 +129,13 @@ LSM_MUST_CHECK enum lsm_err schema_decode_chunk_key(struct slice key,
  * slot. `mask` is all ones, except in tests that want collisions. Never below
  * SCHEMA_SLOTS: the cookies under it stand for the start, "." and "..".
  */
-uint64_t schema_cookie(const uint8_t secret[SCHEMA_SECRET_BYTES],
-                       uint64_t mask, struct slice name);
+uint64_t schema_cookie(const uint8_t secret[SCHEMA_SECRET_BYTES], uint64_t mask,
+                       struct slice name);
 
-/* ---- values ------------------------------------------------------------------ */
+/* ---- values -------------------------------------------------------------- */
 
 struct inode {
-	uint64_t ino; /* of the key; not in the value */
+	uint64_t ino;  /* of the key; not in the value */
 	uint32_t mode; /* type and permissions, as st_mode */
 	uint16_t flags;
 	uint32_t uid, gid;
@@ -148,9 +150,8 @@ struct inode {
 
 void schema_encode_inode(uint8_t out[SCHEMA_INODE_BYTES],
                          const struct inode *inode);
-LSM_MUST_CHECK enum lsm_err schema_decode_inode(struct slice value,
-                                                uint64_t ino,
-                                                struct inode *inode);
+LSM_MUST_CHECK enum lsm_err
+schema_decode_inode(struct slice value, uint64_t ino, struct inode *inode);
 
 struct schema_dirent {
 	uint64_t ino;      /* 0: a hole, which only keeps its slot taken */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * xattr.c: extended attributes: one key each, beside the inode's record, which
- * has a flag when there is any, so that the commonest question, for one of a file
- * that has none, is answered without a look.
+ * has a flag when there is any, so that the commonest question, for one of a
+ * file that has none, is answered without a look.
  */
 #include <errno.h>
 #include <sys/xattr.h>
@@ -108,7 +108,7 @@ int fs_listxattr(struct fs *fs, uint64_t ino, struct buf *names)
 	return list_names(fs, NULL, ino, names, &bytes);
 }
 
-/* ---- changing ----------------------------------------------------------------------- */
+/* ---- changing ------------------------------------------------------------ */
 
 struct xattr_change {
 	uint64_t ino;
@@ -162,8 +162,7 @@ static int remove_locked(struct change *change, const struct xattr_change *what,
 	return err;
 }
 
-static int change_locked(struct change *change,
-                         const struct xattr_change *what)
+static int change_locked(struct change *change, const struct xattr_change *what)
 {
 	struct schema_key key;
 	struct inode inode;
@@ -175,9 +174,8 @@ static int change_locked(struct change *change,
 	if (err == 0)
 		err = find(change->fs, &key, &found);
 	if (err == 0)
-		err = what->removes
-		              ? remove_locked(change, what, &inode, found)
-		              : set_locked(change, what, &inode, found);
+		err = what->removes ? remove_locked(change, what, &inode, found)
+		                    : set_locked(change, what, &inode, found);
 	if (err != 0)
 		return err;
 	if (what->removes)
@@ -216,10 +214,10 @@ int fs_setxattr(struct fs *fs, struct fs_op *op, uint64_t ino,
                 struct slice name, struct slice value, int flags)
 {
 	struct xattr_change what = {
-		.ino = ino,
-		.name = name,
-		.value = value,
-		.flags = flags,
+	    .ino = ino,
+	    .name = name,
+	    .value = value,
+	    .flags = flags,
 	};
 
 	if (value.len > FS_XATTR_MAX_BYTES)

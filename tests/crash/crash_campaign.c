@@ -10,17 +10,6 @@
 #define STORE "/store"
 #define DEST "/dest"
 
-enum { ROLE_BYTES = 16, NAME_BYTES = 64 };
-
-/* What the last operations of this thread were, to tell call sites apart. */
-static _Thread_local struct {
-	bool is_workload;
-	enum fault_op last_op;
-	char made_ext[8];           /* of the last file made in a pool */
-	char made_name[NAME_BYTES]; /* of the last file made anywhere */
-	unsigned writes;            /* into that one */
-} trail;
-
 static uint64_t mix(uint64_t seed, uint64_t number)
 {
 	struct gen gen;
@@ -29,110 +18,9 @@ static uint64_t mix(uint64_t seed, uint64_t number)
 	return gen_u64(&gen);
 }
 
-static bool is_change(enum fault_op op)
+static enum campaign_phase phase_of(const struct campaign *c)
 {
-	switch (op) {
-	case FAULT_DIR_MAKE:
-	case FAULT_DIR_SYNC:
-	case FAULT_UNLINK:
-	case FAULT_RMDIR:
-	case FAULT_RENAME:
-	case FAULT_LINK:
-	case FAULT_REFLINK:
-	case FAULT_CREATE:
-	case FAULT_WRITE:
-	case FAULT_SYNC:
-	case FAULT_PREALLOCATE:
-	case FAULT_SEAL:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* ---- where an operation comes from -------------------------------------- */
-
-static const char *extension(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	return dot == NULL ? "" : dot + 1;
-}
-
-static const char *role(const struct campaign *c)
-{
-	static const char *const phases[PHASES] = {
-	    "create", "open",    "write",  "sync",
-	    "flush",  "compact", "export", "close"};
-	static _Thread_local char name[ROLE_BYTES];
-
-	if (trail.is_workload)
-		return phases[atomic_load(&c->phase)];
-	if (pthread_getname_np(pthread_self(), name, sizeof(name)) != 0)
-		return "thread";
-	if (strncmp(name, "lsm-flush", 9) == 0)
-		return "flush";
-	if (strncmp(name, "lsm-compact", 11) == 0)
-		return "compact";
-	return "upkeep";
-}
-
-/* What is synced of a file: its header, what makes it whole, or more. */
-static const char *file_part(const struct campaign *c,
-                             const struct fault_call *call)
-{
-	bool mine = strcmp(call->name, trail.made_name) == 0;
-
-	bool manifest = strncmp(call->name, "MANIFEST", 8) == 0;
-
-	if (trail.is_workload && atomic_load(&c->phase) == PHASE_EXPORT && mine &&
-	    !manifest && strcmp(call->folder, "pool") == 0)
-		return "copy";
-	if (mine && trail.writes == 1 &&
-	    (manifest || strcmp(extension(call->name), "wal") == 0 ||
-	     strcmp(extension(call->name), "list") == 0))
-		return "header";
-	if (manifest)
-		return mine && trail.writes == 2 ? "first records" : "edit";
-	return "bytes";
-}
-
-static const char *file_sort(const char *name)
-{
-	if (strncmp(name, "MANIFEST", 8) == 0)
-		return "MANIFEST";
-	return extension(name)[0] != '\0' &&
-	                       strcmp(extension(name), "tmp") != 0
-	               ? extension(name)
-	               : name;
-}
-
-/* "/" is the parent of both stores; a pool, their pools. */
-static const char *folder_sort(const char *folder)
-{
-	if (strcmp(folder, "pool") == 0 || strcmp(folder, "branches") == 0)
-		return folder;
-	if (strcmp(folder, "/") == 0)
-		return "the parent";
-	if (strcmp(folder, "store") == 0 || folder[0] == '.')
-		return "the store";
-	return "the branch";
-}
-
-static void name_site(const struct campaign *c, const struct fault_call *call,
-                      char out[CAMPAIGN_SITE_BYTES])
-{
-	if (call->op == FAULT_SYNC)
-		snprintf(out, CAMPAIGN_SITE_BYTES, "%s in %s: %s",
-		         file_sort(call->name), role(c), file_part(c, call));
-	else if (strcmp(call->folder, "pool") == 0)
-		snprintf(out, CAMPAIGN_SITE_BYTES, "folder pool in %s after %s",
-		         role(c), trail.made_ext);
-	else
-		snprintf(out, CAMPAIGN_SITE_BYTES, "folder %s in %s%s",
-		         folder_sort(call->folder), role(c),
-		         trail.last_op == FAULT_RENAME ? " after a rename"
-		                                       : "");
+	return (enum campaign_phase)atomic_load(&c->phase);
 }
 
 static void note_site(struct campaign *c, const char *name)
@@ -152,25 +40,8 @@ static void note_site(struct campaign *c, const char *name)
 	pthread_mutex_unlock(&c->mu);
 }
 
-static void follow_trail(const struct fault_call *call)
-{
-	if (call->op == FAULT_CREATE || call->op == FAULT_LINK) {
-		snprintf(trail.made_name, sizeof(trail.made_name), "%.60s",
-		         call->name);
-		trail.writes = 0;
-		if (strcmp(call->folder, "pool") == 0)
-			snprintf(trail.made_ext, sizeof(trail.made_ext), "%.7s",
-			         call->op == FAULT_LINK
-			                 ? "link"
-			                 : extension(call->name));
-	}
-	if (call->op == FAULT_WRITE && strcmp(call->name, trail.made_name) == 0)
-		trail.writes++;
-	if (is_change(call->op))
-		trail.last_op = call->op;
-}
-
-/* ---- taking images -------------------------------------------------------- */
+/* ---- taking images --------------------------------------------------------
+ */
 
 static void take_image(struct campaign *c, const struct fault_call *call,
                        unsigned keep, uint64_t seed)
@@ -190,7 +61,7 @@ static void take_image(struct campaign *c, const struct fault_call *call,
 	         "cut before operation %llu (%s of %s/%s in %s), keep %u, "
 	         "seed %llu",
 	         (unsigned long long)call->number, fault_op_name(call->op),
-	         call->folder, call->name, role(c), keep,
+	         call->folder, call->name, site_role(phase_of(c)), keep,
 	         (unsigned long long)seed);
 	pthread_mutex_lock(&c->mu);
 	image->next = c->images;
@@ -213,11 +84,14 @@ static bool is_point(enum fault_op op)
 	return op == FAULT_SYNC || op == FAULT_DIR_SYNC || op == FAULT_RENAME;
 }
 
-/* Behind a sync that was left out, for some time. */
+/* Behind a sync that was left out, for some time; an export comes to its end
+   first. */
 static bool in_window(struct campaign *c)
 {
 	unsigned left = atomic_load(&c->window_left);
 
+	if (left > 0 && phase_of(c) == PHASE_EXPORT)
+		return true;
 	while (left > 0)
 		if (atomic_compare_exchange_weak(&c->window_left, &left,
 		                                 left - 1))
@@ -225,17 +99,28 @@ static bool in_window(struct campaign *c)
 	return false;
 }
 
+/* With all that a power cut may keep; or with nothing kept, and now and then
+   something else. */
+static void take_point(struct campaign *c, const struct fault_call *call)
+{
+	bool create = phase_of(c) == PHASE_CREATE;
+	bool all = !c->sparse || create;
+
+	take_image(c, call, 0, 1);
+	if (all || call->number % 4 == 0)
+		take_image(c, call, 256, 1);
+	/* A store is created once, so look harder there. */
+	if (all || call->number % 4 == 2)
+		take_random(c, call, create ? 16 : c->randoms);
+}
+
 static void take_images(struct campaign *c, const struct fault_call *call)
 {
-	int phase = atomic_load(&c->phase);
-	/* A store is created once, so look harder there. */
-	unsigned randoms = phase == PHASE_CREATE ? 16 : c->randoms;
+	bool exporting = phase_of(c) == PHASE_EXPORT;
 
 	if ((c->at_syncs && is_point(call->op)) ||
-	    (c->dense_export && phase == PHASE_EXPORT)) {
-		take_image(c, call, 0, 1);
-		take_image(c, call, 256, 1);
-		take_random(c, call, randoms);
+	    (c->dense_export && exporting)) {
+		take_point(c, call);
 	} else if (c->skip != NULL && in_window(c)) {
 		take_image(c, call, 0, 1);
 		take_random(c, call, c->randoms);
@@ -249,7 +134,7 @@ static void take_images(struct campaign *c, const struct fault_call *call)
 static void hold_flush(struct campaign *c, const struct fault_call *call)
 {
 	if (!c->hold_flush || call->op != FAULT_CREATE ||
-	    strcmp(role(c), "flush") != 0)
+	    strcmp(site_role(phase_of(c)), "flush") != 0)
 		return;
 	pthread_mutex_lock(&c->mu);
 	while (c->exporting)
@@ -269,16 +154,16 @@ static struct fault_answer on_call(void *ctx, const struct fault_call *call)
 {
 	struct campaign *c = ctx;
 	struct fault_answer answer = {LSM_OK, false};
-	char site[CAMPAIGN_SITE_BYTES];
+	char site[SITE_NAME_BYTES];
 
 	if (c->copy_export && call->op == FAULT_LINK)
 		answer.err = LSM_ERR_NO_LINK;
-	if (!is_change(call->op))
+	if (!site_is_change(call->op))
 		return answer;
 	hold_flush(c, call);
 	take_images(c, call);
 	if (call->op == FAULT_SYNC || call->op == FAULT_DIR_SYNC) {
-		name_site(c, call, site);
+		site_name(phase_of(c), call, site);
 		note_site(c, site);
 		answer.skip = c->skip != NULL && strcmp(site, c->skip) == 0;
 	}
@@ -286,11 +171,12 @@ static struct fault_answer on_call(void *ctx, const struct fault_call *call)
 		atomic_fetch_add(&c->skipped, 1);
 		atomic_store(&c->window_left, c->skip_window);
 	}
-	follow_trail(call);
+	site_follow(call);
 	return answer;
 }
 
-/* ---- checking images ------------------------------------------------------- */
+/* ---- checking images -------------------------------------------------------
+ */
 
 /* The images of one recovery, crashed in its turn. */
 struct second_crash {
@@ -314,7 +200,8 @@ static struct fault_answer on_second_call(void *ctx,
 	bool opened = atomic_load(&second->opened);
 	struct env *image = NULL;
 
-	if (!is_change(call->op) || (!is_point(call->op) && dice / 256 % 4))
+	if (!site_is_change(call->op) ||
+	    (!is_point(call->op) && dice / 256 % 4))
 		return answer;
 	pthread_mutex_lock(&second->mu);
 	if (second->count < 64) {
@@ -351,12 +238,12 @@ static bool recover_watched(struct campaign *c, struct env *env, uint64_t seed,
 	if (err != LSM_OK) {
 		good = kit_fail(&c->why, "opening: %s", lsm_strerror(err));
 	} else {
-		good = kit_compare(store, c->model, bounds, prefix_out,
-		                   &c->why);
+		good =
+		    kit_compare(store, c->model, bounds, prefix_out, &c->why);
 		err = lsm_close(store);
 		if (good && err != LSM_OK)
-			good = kit_fail(&c->why, "closing: %s",
-			                lsm_strerror(err));
+			good =
+			    kit_fail(&c->why, "closing: %s", lsm_strerror(err));
 	}
 	lsm_runtime_destroy(runtime);
 	env_fault_destroy(fault);
@@ -372,10 +259,10 @@ static bool check_second_images(struct campaign *c, struct second_crash *second,
 	for (size_t i = 0; i < second->count; i++) {
 		struct kit_why why;
 
-		if (good && !kit_check_store(second->images[i], STORE, c->model,
-		                             second->durable[i] ? after
-		                                                : before,
-		                             false, NULL, &why))
+		if (good &&
+		    !kit_check_store(second->images[i], STORE, c->model,
+		                     second->durable[i] ? after : before, false,
+		                     NULL, &why))
 			good = kit_fail(&c->why,
 			                "cut off while it recovered (image "
 			                "%zu of %zu%s): %.300s",
@@ -470,7 +357,8 @@ static void drain(struct campaign *c)
 	}
 }
 
-/* ---- the workload ------------------------------------------------------------ */
+/* ---- the workload
+ * ------------------------------------------------------------ */
 
 /* False: the workload is over, by a failure or by the kill. */
 static bool done(struct campaign *c, enum lsm_err err, const char *what)
@@ -479,8 +367,8 @@ static bool done(struct campaign *c, enum lsm_err err, const char *what)
 	if (err != LSM_OK && c->kill_at != 0)
 		c->killed = true;
 	else if (err != LSM_OK && !c->failed)
-		c->failed = !kit_fail(&c->why, "%s: %s", what,
-		                      lsm_strerror(err));
+		c->failed =
+		    !kit_fail(&c->why, "%s: %s", what, lsm_strerror(err));
 	return !c->killed && !c->failed;
 }
 
@@ -593,7 +481,7 @@ static void prepare(struct campaign *c)
 	env_fault_set_hook(c->fault, on_call, c);
 	if (c->kill_at != 0)
 		env_fault_arm(c->fault, c->kill_at, LSM_ERR_IO, true);
-	trail.is_workload = true;
+	site_start();
 }
 
 bool campaign_run(struct campaign *c)

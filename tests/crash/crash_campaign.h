@@ -22,30 +22,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "tests/crash/crash_kit.h"
-#include "tests/support/env_fault.h"
+#include "tests/crash/crash_check.h"
+#include "tests/crash/crash_sites.h"
 
 enum {
 	CAMPAIGN_SITES_MAX = 96,
-	CAMPAIGN_SITE_BYTES = 96,
 	CAMPAIGN_WHERE_BYTES = 160,
 };
 
-enum campaign_phase {
-	PHASE_CREATE,
-	PHASE_OPEN,
-	PHASE_WRITE,
-	PHASE_SYNC,
-	PHASE_FLUSH,
-	PHASE_COMPACT,
-	PHASE_EXPORT,
-	PHASE_CLOSE,
-	PHASES,
-};
-
-/* Where in the code a sync is issued, as far as one can tell from outside. */
+/* A place that issues syncs. */
 struct campaign_site {
-	char name[CAMPAIGN_SITE_BYTES];
+	char name[SITE_NAME_BYTES];
 	unsigned count;
 };
 
@@ -66,16 +53,17 @@ struct campaign {
 	uint64_t seed;
 	bool at_syncs;    /* images at each sync, folder sync and rename */
 	unsigned randoms; /* so many of them with a random keep */
-	unsigned one_in;  /* an image at one in so many other changes; 0: none */
-	bool dense_export; /* images at every change while it exports */
-	unsigned go_on_one_in; /* so many recovered stores are written to */
+	unsigned one_in; /* an image at one in so many other changes; 0: none */
+	bool sparse;     /* of those, most only with nothing kept */
+	bool dense_export;      /* images at every change while it exports */
+	unsigned go_on_one_in;  /* so many recovered stores are written to */
 	unsigned nested_one_in; /* so many recoveries are crashed again */
 	const char *skip; /* leave the syncs of this site out, and take images
 	                     for some time behind each */
 	unsigned skip_window; /* so many changes */
 	uint64_t kill_at; /* fail this operation and all later ones; 0: none */
 	bool copy_export; /* refuse links, so that the export copies */
-	bool hold_flush;  /* no flush ends while it exports: the fork has logs */
+	bool hold_flush; /* no flush ends while it exports: the fork has logs */
 
 	struct env *mem, *fault;
 
@@ -97,7 +85,7 @@ struct campaign {
 	struct lsm_runtime *runtime;
 	struct lsm *store;
 	bool killed;
-	uint64_t checked, nested, lists_made;
+	uint64_t checked, nested;
 	bool failed;
 	struct kit_why why; /* the first failure */
 };
@@ -107,8 +95,8 @@ struct campaign {
 bool campaign_run(struct campaign *c);
 
 /*
- * After a run with kill_at: open what the process left behind in the page cache,
- * with images of power cuts during that recovery.
+ * After a run with kill_at: open what the process left behind in the page
+ * cache, with images of power cuts during that recovery.
  */
 bool campaign_recover_killed(struct campaign *c);
 

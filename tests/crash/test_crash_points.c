@@ -8,7 +8,9 @@
 #include <stdlib.h>
 
 #include "tests/crash/crash_campaign.h"
+#include "tests/crash/crash_check.h"
 #include "tests/crash/crash_kit.h"
+#include "tests/crash/crash_sites.h"
 #include "tests/support/gen.h"
 
 enum { BATCHES = 260, KILL_BATCHES = 90, TIMEOUT_S = 600 };
@@ -45,6 +47,7 @@ START_TEST(every_sync_and_rename_survives_a_power_cut)
 	    .batches = BATCHES,
 	    .seed = seed,
 	    .at_syncs = true,
+	    .sparse = !kit_full(),
 	    .randoms = kit_full() ? 6 : 1,
 	    .go_on_one_in = kit_full() ? 1 : 8,
 	};
@@ -60,7 +63,7 @@ START_TEST(other_changes_survive_a_power_cut)
 	    .model = model,
 	    .batches = BATCHES,
 	    .seed = seed + 1,
-	    .one_in = kit_full() ? 1 : 8,
+	    .one_in = kit_full() ? 1 : 12,
 	    .go_on_one_in = kit_full() ? 2 : 8,
 	};
 
@@ -95,7 +98,7 @@ START_TEST(a_kill_and_then_a_power_cut_lose_nothing_synced)
 	operations = env_fault_count(count.fault);
 	campaign_release(&count);
 
-	step = kit_full() ? 1 : operations / 60 + 1;
+	step = kit_full() ? 1 : operations / 40 + 1;
 	for (uint64_t at = 1 + seed % step; at <= operations; at += step) {
 		struct campaign c = {
 		    .model = model,

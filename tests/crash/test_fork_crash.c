@@ -9,14 +9,16 @@
 #include <string.h>
 
 #include "tests/crash/crash_campaign.h"
+#include "tests/crash/crash_check.h"
 #include "tests/crash/crash_kit.h"
+#include "tests/crash/crash_sites.h"
 #include "tests/support/gen.h"
 
 enum {
 	BATCHES = 200,
-	BEFORE = 60,      /* batches of the store that is exported... */
-	UNFLUSHED = 7,    /* ...and those then in its memtable */
-	AFTER = 3,        /* written when the export is over */
+	BEFORE = 60,   /* batches of the store that is exported... */
+	UNFLUSHED = 7, /* ...and those then in its memtable */
+	AFTER = 3,     /* written when the export is over */
 	TIMEOUT_S = 600,
 };
 
@@ -50,7 +52,8 @@ static void teardown(void)
 	kit_model_destroy(model);
 }
 
-/* ---- power cuts ------------------------------------------------------------ */
+/* ---- power cuts ------------------------------------------------------------
+ */
 
 static void run(bool copy_export, bool hold_flush)
 {
@@ -91,15 +94,17 @@ START_TEST(export_by_copies_is_whole_or_absent)
 }
 END_TEST
 
-/* ---- failures ----------------------------------------------------------------- */
+/* ---- failures
+ * ----------------------------------------------------------------- */
 
 struct attempt {
 	enum lsm_err fail;
 	bool copy_export;
 	uint64_t fail_at; /* of the export's operations; 0: none */
-	uint64_t operations;
-	bool poisons; /* what failed was a change of the source itself */
-	atomic_uint_least64_t first;
+	/* Atomics: operations come from several threads. */
+	atomic_bool running;
+	atomic_bool poisons; /* what failed was a change of the source itself */
+	uint64_t operations; /* when the export was over */
 };
 
 static bool is_of_the_source(const struct fault_call *call)
@@ -120,37 +125,42 @@ static struct fault_answer on_call(void *ctx, const struct fault_call *call)
 
 	if (a->copy_export && call->op == FAULT_LINK)
 		answer.err = LSM_ERR_NO_LINK;
-	if (call->number == a->fail_at) {
+	if (atomic_load(&a->running) && call->number == a->fail_at) {
 		answer.err = a->fail;
-		a->poisons = is_of_the_source(call);
+		atomic_store(&a->poisons, is_of_the_source(call));
 	}
 	return answer;
 }
 
 /* Export with one operation failing; the source must go on, or be poisoned when
    it was its own file. */
-static bool export_once(struct attempt *a, struct lsm *store,
-                        struct env *fault, struct kit_why *why)
+static bool export_once(struct attempt *a, struct lsm *store, struct env *fault,
+                        struct kit_why *why)
 {
 	struct lsm_fork_info info;
 	enum lsm_err err, wrote = LSM_OK;
+	uint64_t before;
 
-	env_fault_arm(fault, 0, LSM_OK, false);
-	env_fault_set_hook(fault, on_call, a);
+	before = env_fault_count(fault);
+	if (a->fail_at > 0)
+		a->fail_at += before;
+	atomic_store(&a->running, true);
 	err = lsm_export(store, "/dest", &info);
-	a->operations = env_fault_count(fault);
-	env_fault_set_hook(fault, NULL, NULL);
+	atomic_store(&a->running, false);
+	a->operations = env_fault_count(fault) - before;
 	if (a->fail_at == 0 && err != LSM_OK)
 		return kit_fail(why, "the export failed: %s",
 		                lsm_strerror(err));
 	for (size_t i = 0; i < AFTER && wrote == LSM_OK; i++)
 		wrote = kit_write(model, store, BEFORE + UNFLUSHED + i);
-	if (wrote != LSM_OK && (wrote != LSM_ERR_POISONED || !a->poisons))
+	if (wrote != LSM_OK &&
+	    (wrote != LSM_ERR_POISONED || !atomic_load(&a->poisons)))
 		return kit_fail(why, "a write after it: %s",
 		                lsm_strerror(wrote));
 	if (kit_folder_exists(fault, "/dest") != (err == LSM_OK))
-		return kit_fail(why, "the export said \"%s\", but there is%s "
-		                     "a store",
+		return kit_fail(why,
+		                "the export said \"%s\", but there is%s "
+		                "a store",
 		                lsm_strerror(err), err == LSM_OK ? " not" : "");
 	return true;
 }
@@ -168,6 +178,7 @@ static bool try_export(struct attempt *a, struct kit_why *why)
 
 	kit_must(env_mem_after_crash(grown, &all, &env) == LSM_OK);
 	kit_must(env_fault_create(env, &fault) == LSM_OK);
+	env_fault_set_hook(fault, on_call, a);
 	kit_must(kit_runtime(&runtime) == LSM_OK);
 	kit_must(kit_open(runtime, fault, "/store", false, &store) == LSM_OK);
 	for (size_t i = 0; i < UNFLUSHED; i++)
@@ -180,8 +191,8 @@ static bool try_export(struct attempt *a, struct kit_why *why)
 		good = kit_check_store(env, "/store", model, bounds, false,
 		                       NULL, why);
 	if (good && kit_folder_exists(env, "/dest"))
-		good = kit_check_store(env, "/dest", model, dest, true, NULL,
-		                       why);
+		good =
+		    kit_check_store(env, "/dest", model, dest, true, NULL, why);
 	env_mem_destroy(env);
 	return good;
 }

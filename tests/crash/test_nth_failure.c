@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/crash/crash_check.h"
 #include "tests/crash/crash_kit.h"
 #include "tests/support/alloc_fault.h"
 #include "tests/support/env_fault.h"
@@ -18,11 +19,11 @@
 
 enum {
 	BATCHES = 100,
-	BEFORE = 40,      /* in tables when it begins... */
-	IN_LOG = 12,      /* ...and those in a log, to be replayed */
-	TRIES = 3,        /* of a write that was refused */
+	BEFORE = 40, /* in tables when it begins... */
+	IN_LOG = 12, /* ...and those in a log, to be replayed */
+	TRIES = 3,   /* of a write that was refused */
 	HANGS_AFTER_S = 60,
-	SAMPLES = 100,
+	SAMPLES = 150,
 	TIMEOUT_S = 1200,
 };
 
@@ -96,7 +97,8 @@ static void teardown(void)
 	kit_model_destroy(model);
 }
 
-/* ---- the scenario ----------------------------------------------------------- */
+/* ---- the scenario -----------------------------------------------------------
+ */
 
 struct run {
 	enum lsm_err expected; /* what the failure is told as; or POISONED */
@@ -104,8 +106,8 @@ struct run {
 	struct kit_why why; /* an error that is not a plain one */
 };
 
-/* Note an error that does not say what happened. A CURRENT whose fate is unknown
-   is IO, whatever the reason. */
+/* Note an error that does not say what happened. A CURRENT whose fate is
+   unknown is IO, whatever the reason. */
 static enum lsm_err heed(struct run *r, enum lsm_err err, const char *what)
 {
 	if (err != LSM_OK && err != r->expected && err != LSM_ERR_POISONED &&
@@ -156,8 +158,8 @@ static void live(struct run *r, const struct env *env)
 		           "open");
 	if (err == LSM_OK) {
 		r->synced = r->acked;
-		for (size_t i = r->acked;
-		     i < BATCHES && write_one(r, store, i); i++)
+		for (size_t i = r->acked; i < BATCHES && write_one(r, store, i);
+		     i++)
 			keep_up(r, store, i);
 		err = heed(r, lsm_close(store), "close");
 		if (err == LSM_OK)
@@ -185,8 +187,8 @@ static bool check_rest(const struct run *r, struct env *env,
 	                     &cut_why))
 		good = kit_fail(why, "after a power cut: %.400s", cut_why.text);
 	env_mem_destroy(after);
-	return good && kit_check_store(env, "/store", model, alive, true, NULL,
-	                               why);
+	return good &&
+	       kit_check_store(env, "/store", model, alive, true, NULL, why);
 }
 
 static struct env *clone(void)
@@ -207,7 +209,8 @@ static uint64_t next_sample(uint64_t at, uint64_t last)
 	return at < SAMPLES / 4 ? at + 1 : at + step;
 }
 
-/* ---- the env -------------------------------------------------------------------- */
+/* ---- the env
+ * -------------------------------------------------------------------- */
 
 static bool live_with_failure(uint64_t nth, enum lsm_err err, bool and_later,
                               uint64_t *operations_out, struct kit_why *why)
@@ -236,9 +239,9 @@ static void fail_each_operation(enum lsm_err err, bool and_later)
 	for (uint64_t at = 1; at <= last; at = next_sample(at, last)) {
 		watch(at);
 		ck_assert_msg(
-			live_with_failure(at, err, and_later, &ignored, &why),
-			"operation %llu of %llu: %s", (unsigned long long)at,
-			(unsigned long long)last, why.text);
+		    live_with_failure(at, err, and_later, &ignored, &why),
+		    "operation %llu of %llu: %s", (unsigned long long)at,
+		    (unsigned long long)last, why.text);
 		tried++;
 	}
 	fprintf(stderr, "%llu of %llu operations\n", (unsigned long long)tried,
@@ -312,7 +315,8 @@ START_TEST(create_that_failed_in_a_given_folder_can_be_done_again)
 }
 END_TEST
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory
+ * ------------------------------------------------------------------------ */
 
 /* *fired_out: there was an allocation number `nth`. */
 static bool live_without_memory(uint64_t nth, bool *fired_out,

@@ -18,7 +18,10 @@ struct claim {
 	void (*run)(void);
 };
 
-#define CLAIM(function) {#function, function}
+#define CLAIM(function)                                                        \
+	{                                                                      \
+#function, function                                            \
+	}
 
 #define EXPECT(condition)                                                      \
 	do {                                                                   \

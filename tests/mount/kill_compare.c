@@ -130,11 +130,11 @@ static bool same_name(const struct model *model, const struct name *name,
 }
 
 /* How many entries there are below; each must be in the model. */
-static bool count_entries(const struct model *model, int root,
-                          const char *path, unsigned *count, FILE *report)
+static bool count_entries(const struct model *model, int root, const char *path,
+                          unsigned *count, FILE *report)
 {
-	int fd = openat(root, path[0] == '\0' ? "." : path,
-	                O_RDONLY | O_DIRECTORY);
+	int fd =
+	    openat(root, path[0] == '\0' ? "." : path, O_RDONLY | O_DIRECTORY);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	bool good = true;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# kill_copy.sh: the daemon is killed in the middle of a copy that is made file by
-# file; every file whose cp had returned is whole afterwards.
+# kill_copy.sh: the daemon is killed in the middle of a copy that is made file
+# by file; every file whose cp had returned is whole afterwards.
 # SHALEFS_TREE: a folder to copy instead of the one that is made here.
 . "$(dirname "$0")/mount_kit.sh"
 kit_begin
@@ -35,7 +35,8 @@ claim_all_whole() {
 		bad=$((bad + 1))
 	done <"$copied"
 	[ "$bad" -eq 0 ] || fail "$1: $bad files are not whole"
-	say "ok: $1: all $(wc -l <"$copied") files whose cp had returned are whole"
+	say "ok: $1: all $(wc -l <"$copied") files whose cp had returned are" \
+		whole
 }
 
 if [ -n "${SHALEFS_TREE:-}" ]; then

@@ -5,8 +5,8 @@
  *
  * An operation is one system call that changes something. The daemon gets it as
  * one request, so that it happened or did not; only a write the kernel may hand
- * on in pieces that end where pages end. As a line of text it is what the writer
- * notes:
+ * on in pieces that end where pages end. As a line of text it is what the
+ * writer notes:
  *
  *   create A          write A offset len salt   append A len salt
  *   truncate A size   chmod A mode              setxattr A salt

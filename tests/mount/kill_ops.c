@@ -16,7 +16,8 @@ static const char *const op_names[OP_COUNT] = {
     "rmdir",  "unlink", "rename", "exchange", "link",  "symlink",  "sync",
 };
 
-/* ---- as text ------------------------------------------------------------------- */
+/* ---- as text
+ * ------------------------------------------------------------------- */
 
 void op_print(FILE *file, const struct op *op)
 {
@@ -44,7 +45,8 @@ bool op_parse(const char *line, struct op *op)
 	return false;
 }
 
-/* ---- as system calls ---------------------------------------------------------------- */
+/* ---- as system calls
+ * ---------------------------------------------------------------- */
 
 /* Only the call in the middle changes something. */
 static int run_on_file(struct op *op, int root)
@@ -149,7 +151,8 @@ int op_run(struct op *op, int root)
 	}
 }
 
-/* ---- at random ------------------------------------------------------------------------ */
+/* ---- at random
+ * ------------------------------------------------------------------------ */
 
 uint64_t random_next(uint64_t *random)
 {
@@ -175,8 +178,8 @@ static void pick_old(const struct model *model, uint64_t *random,
 }
 
 /* In the root, or in a folder no deeper than three. */
-static void make_new(const struct model *model, uint64_t *random,
-                     unsigned step, char path[MAX_PATH])
+static void make_new(const struct model *model, uint64_t *random, unsigned step,
+                     char path[MAX_PATH])
 {
 	for (unsigned tries = 0; tries < 8; tries++) {
 		const struct name *name;

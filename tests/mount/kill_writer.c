@@ -3,8 +3,9 @@
  * kill_writer.c: change a folder at random until its daemon is killed, and see
  * afterwards whether everything is there.
  *
- * Usage: kill_writer write FOLDER JOURNAL SEED   until the folder answers no more
- *        kill_writer verify FOLDER JOURNAL       compare; prints how many returned
+ * Usage: kill_writer write FOLDER JOURNAL SEED   until the folder answers no
+ * more kill_writer verify FOLDER JOURNAL       compare; prints how many
+ * returned
  *
  * The journal lies outside the mount. It gets a line before each operation and
  * one after it when the operation has returned: "=" and, of a write, how many
@@ -27,7 +28,8 @@ static bool is_death(int err)
 	return err == ENOTCONN || err == ECONNABORTED;
 }
 
-/* ---- write --------------------------------------------------------------------- */
+/* ---- write
+ * --------------------------------------------------------------------- */
 
 static int write_until_death(int root, FILE *journal, uint64_t seed)
 {
@@ -56,7 +58,8 @@ static int write_until_death(int root, FILE *journal, uint64_t seed)
 	return 1;
 }
 
-/* ---- verify ----------------------------------------------------------------------- */
+/* ---- verify
+ * ----------------------------------------------------------------------- */
 
 /* Apply what returned; what was in flight goes to *last. */
 static bool replay(FILE *journal, struct model *model, struct op *last,

@@ -44,8 +44,12 @@ static void need(bool done, const char *what)
 static void pick_name(unsigned number, char *name, size_t size)
 {
 	static const char *const odd[] = {
-	    "with space ", "new\nline ", "\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac ",
-	    "-dash",       "\xff\xfe",   "quote'\"",
+	    "with space ",
+	    "new\nline ",
+	    "\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac ",
+	    "-dash",
+	    "\xff\xfe",
+	    "quote'\"",
 	};
 
 	snprintf(name, size, "file-%u.c", number);

@@ -25,7 +25,7 @@ tools=$builddir/tests/mount
 seed=${SHALEFS_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 scratch=
 
-# ---- the end --------------------------------------------------------------------
+# ---- the end -----------------------------------------------------------------
 
 say() {
 	printf '%s\n' "$*"
@@ -54,7 +54,8 @@ kit_stop_everything() {
 		[ -e "$file" ] || continue
 		pid=$(cat "$file")
 		kill -TERM "$pid" 2>/dev/null || continue
-		kit_poll 20 kit_is_gone "$pid" || kill -KILL "$pid" 2>/dev/null || :
+		kit_poll 20 kit_is_gone "$pid" ||
+			kill -KILL "$pid" 2>/dev/null || :
 	done
 }
 
@@ -84,8 +85,8 @@ kit_show_logs() {
 	done
 }
 
-# A test that hangs does so in a call into the mount: without its daemon the call
-# ends, and the test with it.
+# A test that hangs does so in a call into the mount: without its daemon the
+# call ends, and the test with it.
 kit_start_watchdog() {
 	(
 		sleep "${KIT_LIMIT_S:-900}" >/dev/null 2>&1 &
@@ -101,7 +102,7 @@ kit_start_watchdog() {
 	kit_watchdog=$!
 }
 
-# ---- the beginning ----------------------------------------------------------------
+# ---- the beginning -----------------------------------------------------------
 
 kit_need_fuse() {
 	if [ -c /dev/fuse ] && (exec 3<>/dev/fuse) 2>/dev/null; then
@@ -131,9 +132,10 @@ kit_watch_sanitizers() {
 	kit_reports=$scratch/reports
 	mkdir -m 1777 "$kit_reports"
 	chmod 1777 "$kit_reports"
-	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$kit_reports/asan
-	UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}log_path=$kit_reports/ubsan
-	TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$kit_reports/tsan
+	kit_path=log_path=$kit_reports
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}$kit_path/asan
+	UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}$kit_path/ubsan
+	TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}$kit_path/tsan
 	export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 }
 
@@ -153,7 +155,7 @@ kit_begin() {
 	kit_watchdog=
 	mkdir "$kit_state"
 	trap kit_cleanup EXIT
-	trap 'exit 130' INT TERM HUP
+	trap 'exit 130' INT TERM HUP PIPE
 	kit_watch_sanitizers
 	kit_start_watchdog
 	say "$kit_name: seed $seed"
@@ -165,7 +167,7 @@ kit_end() {
 	say "$kit_name: done"
 }
 
-# ---- claims -----------------------------------------------------------------------
+# ---- claims ------------------------------------------------------------------
 
 # claim TEXT COMMAND...: the command succeeds.
 claim() {
@@ -218,11 +220,11 @@ claim_refused() {
 
 # claim_number TEXT A OPERATOR B, as test(1) compares numbers.
 claim_number() {
-	[ "$2" "$3" "$4" ] || fail "$1: $2 is not $3 $4"
+	test "$2" "$3" "$4" || fail "$1: $2 is not $3 $4"
 	say "ok: $1 ($2 $3 $4)"
 }
 
-# ---- waiting ------------------------------------------------------------------------
+# ---- waiting -----------------------------------------------------------------
 
 # kit_poll SECONDS COMMAND...: until it succeeds.
 kit_poll() {
@@ -235,16 +237,16 @@ kit_poll() {
 }
 
 wait_until() {
-	kit_what=$1
+	kit_state_wanted=$1
 	shift
-	kit_poll 60 "$@" || fail "waited too long: $kit_what"
+	kit_poll 60 "$@" || fail "waited too long: $kit_state_wanted"
 }
 
 kit_is_gone() {
 	! kill -0 "$1" 2>/dev/null
 }
 
-# ---- mounts -------------------------------------------------------------------------
+# ---- mounts ------------------------------------------------------------------
 
 # The program; nothing it does for a command takes long.
 shalefs() {
@@ -270,16 +272,24 @@ kit_is_usable_or_gone() {
 	[ "$(stat -f -c %t "$2" 2>/dev/null)" = 65735546 ] || kit_is_gone "$1"
 }
 
-# start_mount STORE MOUNTPOINT [OPTIONS]: both absolute; mountpoints of one test
-# differ in their last component.
-start_mount() {
+# try_mount STORE MOUNTPOINT [OPTIONS]: false if the daemon ended instead; what
+# it said is in $kit_log. Both paths absolute; mountpoints of one test differ
+# in their last component.
+try_mount() {
 	mkdir -p "$2" 2>/dev/null || :
 	kit_log=$scratch/$(basename "$2").log
 	"$program" mount -f -o "${3:-rw}" "$1" "$2" >>"$kit_log" 2>&1 &
 	kit_pid=$!
 	echo "$kit_pid" >"$(kit_pid_file "$2")"
 	wait_until "$2 can be used" kit_is_usable_or_gone "$kit_pid" "$2"
-	! kit_is_gone "$kit_pid" || fail "cannot mount $1: $(cat "$kit_log")"
+	! kit_is_gone "$kit_pid" || {
+		rm -f "$(kit_pid_file "$2")"
+		return 1
+	}
+}
+
+start_mount() {
+	try_mount "$@" || fail "cannot mount $1: $(cat "$kit_log")"
 }
 
 kit_reap() {
@@ -310,14 +320,14 @@ check_clean() {
 	claim "${2:-check finds no fault}" shalefs check "$1"
 }
 
-# figure SOURCE KEY: one number of stats --json; a key as in credit.used_bytes or
-# levels.0.files.
+# figure SOURCE KEY: one number of stats --json; a key as in credit.used_bytes
+# or levels.0.files.
 figure() {
 	shalefs stats --json "$1" | "$tools/json_figure" "$2"
 }
 
-# What a folder holds, names and contents, but for sockets: compare it before and
-# after something that must change nothing.
+# What a folder holds, names and contents, but for sockets: compare it before
+# and after something that must change nothing.
 fingerprint() {
 	(cd "$1" && find . ! -type s -printf '%y %m %s %p\n' | sort &&
 		find . -type f -print0 | sort -z | xargs -0 -r cksum) | cksum

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # posix.sh: what POSIX and Linux promise of a filesystem: tests/mount/posix_*.c
-# in a mount; what others may do there; what of an unlinked open file comes back,
-# also after a crash.
+# in a mount; what others may do there; what of an unlinked open file comes
+# back, also after a crash.
 . "$(dirname "$0")/mount_kit.sh"
 kit_begin
 
@@ -21,7 +21,12 @@ files_at_most() {
 	[ "$(figure "$mnt" fs.files)" -le "$1" ]
 }
 
-# The mount as a bare folder, with 8 MiB in a file that is open and has no name.
+# What was unlinked is reclaimed in the background.
+only_named_files() {
+	[ "$(figure "$mnt" fs.files)" -eq "$(find "$mnt" | wc -l)" ]
+}
+
+# 8 MiB in a file that is open and has no name.
 hold_unlinked() {
 	head -c 8388608 /dev/urandom >"$mnt/victim"
 	claim_number "its bytes are counted" "$(used)" -ge $((base + 8388608))
@@ -39,23 +44,25 @@ let_go() {
 	rm "$scratch/hold.out"
 }
 
-# ---- as one user -----------------------------------------------------------------
+# ---- as one user -------------------------------------------------------------
 
 shalefs mkfs "$store"
 start_mount "$store" "$mnt"
 for program_name in posix_names posix_data posix_attrs; do
 	mkdir "$mnt/$program_name"
+	wait_until "what was unlinked is gone" only_named_files
 	"$tools/$program_name" "$mnt/$program_name" ||
 		fail "claims of $program_name do not hold"
 done
 
 # statfs says what the daemon knows.
+wait_until "what was unlinked is gone" only_named_files
 claim "df shows the inodes in use" test \
 	"$(($(stat -f -c '%c - %d' "$mnt")))" -eq "$(figure "$mnt" fs.files)"
 stop_mount "$mnt"
 check_clean "$store"
 
-# ---- unlinked and open ---------------------------------------------------------------
+# ---- unlinked and open -------------------------------------------------------
 
 start_mount "$store" "$mnt"
 base=$(used)
@@ -77,7 +84,7 @@ say "ok: the next mount frees what a crash left"
 stop_mount "$mnt"
 check_clean "$store"
 
-# ---- as another user --------------------------------------------------------------------
+# ---- as another user ---------------------------------------------------------
 
 if [ "$(id -u)" -ne 0 ]; then
 	say "other users: left out, which needs root"

@@ -20,8 +20,8 @@ enum { CHUNK = 64 << 10, MIB = 1 << 20 };
 static bool all_are(int fd, off_t offset, size_t len, uint8_t byte)
 {
 	uint8_t *bytes = malloc(len);
-	bool same = bytes != NULL &&
-	            pread(fd, bytes, len, offset) == (ssize_t)len;
+	bool same =
+	    bytes != NULL && pread(fd, bytes, len, offset) == (ssize_t)len;
 
 	for (size_t i = 0; same && i < len; i++)
 		same = bytes[i] == byte;
@@ -59,9 +59,8 @@ static off_t end_of(int fd)
 static void sizes_around_every_border_are_kept(void)
 {
 	static const size_t sizes[] = {
-	    0,         1,         4095,         4096,    4097,
-	    CHUNK - 1, CHUNK,     CHUNK + 1,    200000,  MIB - 1,
-	    MIB,       MIB + 1,   3 * MIB + 17,
+	    0,         1,      4095,    4096, 4097,    CHUNK - 1,    CHUNK,
+	    CHUNK + 1, 200000, MIB - 1, MIB,  MIB + 1, 3 * MIB + 17,
 	};
 	char name[32];
 
@@ -152,7 +151,8 @@ static void seek_finds_holes_and_data(void)
 	EXPECT(close(fd) == 0);
 }
 
-/* ---- fallocate ------------------------------------------------------------------ */
+/* ---- fallocate
+ * ------------------------------------------------------------------ */
 
 static void reserve_grows_and_keeps_bytes(void)
 {
@@ -211,7 +211,8 @@ static void zeroed_range_reads_as_zeros(void)
 	EXPECT(close(fd) == 0);
 }
 
-/* ---- copying ---------------------------------------------------------------------- */
+/* ---- copying
+ * ---------------------------------------------------------------------- */
 
 static void copy_file_range_copies(void)
 {
@@ -294,7 +295,8 @@ static void mapping_sees_what_write_wrote(void)
 	EXPECT(close(fd) == 0);
 }
 
-/* ---- several processes -------------------------------------------------------------- */
+/* ---- several processes
+ * -------------------------------------------------------------- */
 
 enum { APPENDERS = 4, APPENDS = 500, RECORD = 37 };
 
@@ -425,7 +427,8 @@ static void fcntl_lock_keeps_others_out(void)
 	EXPECT(close(fd) == 0);
 }
 
-/* ---- without a name ------------------------------------------------------------------ */
+/* ---- without a name
+ * ------------------------------------------------------------------ */
 
 static void unlinked_open_file_lives_on(void)
 {

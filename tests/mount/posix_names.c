@@ -89,8 +89,8 @@ static void name_of_255_bytes_is_the_longest(void)
 static void odd_names_are_kept(void)
 {
 	static const char *const names[] = {
-	    " ", "\n", "a\tb", "-rf", "\xff\xfe", "\xc3\xa4\xe2\x82\xac", "*",
-	    "...", "\\", "\"'",
+	    " ", "\n",  "a\tb", "-rf", "\xff\xfe", "\xc3\xa4\xe2\x82\xac",
+	    "*", "...", "\\",   "\"'",
 	};
 	const unsigned count = sizeof(names) / sizeof(names[0]);
 
@@ -117,7 +117,8 @@ static void other_filesystem_is_exdev(void)
 	EXPECT(exists("f"));
 }
 
-/* ---- rename ----------------------------------------------------------------- */
+/* ---- rename -----------------------------------------------------------------
+ */
 
 static void rename_replaces_at_once(void)
 {
@@ -161,9 +162,9 @@ static void rename_exchange_swaps(void)
 	/* The folder moved from `d` to here. */
 	EXPECT(links_of("d") == 2);
 	EXPECT(links_of(".") == 4);
-	EXPECT_ERRNO(renameat2(AT_FDCWD, "a", AT_FDCWD, "missing",
-	                       RENAME_EXCHANGE),
-	             ENOENT);
+	EXPECT_ERRNO(
+	    renameat2(AT_FDCWD, "a", AT_FDCWD, "missing", RENAME_EXCHANGE),
+	    ENOENT);
 	EXPECT(renameat2(AT_FDCWD, "a", AT_FDCWD, "d", RENAME_EXCHANGE) == 0);
 	EXPECT(same_file("d/f", 10, 2));
 	EXPECT(same_file("a/sub", 10, 1));
@@ -177,8 +178,7 @@ static void folder_is_not_moved_into_itself(void)
 	EXPECT(mkdir("d", 0755) == 0);
 	EXPECT(mkdir("d/e", 0755) == 0);
 	EXPECT_ERRNO(rename("d", "d/e/f"), EINVAL);
-	EXPECT_ERRNO(renameat2(AT_FDCWD, "d", AT_FDCWD, "d/e",
-	                       RENAME_EXCHANGE),
+	EXPECT_ERRNO(renameat2(AT_FDCWD, "d", AT_FDCWD, "d/e", RENAME_EXCHANGE),
 	             EINVAL);
 	EXPECT(exists("d/e"));
 }
@@ -200,7 +200,8 @@ static void moved_folder_knows_its_parent(void)
 	EXPECT(same_file("b/c/f", 10, 1));
 }
 
-/* ---- links -------------------------------------------------------------------- */
+/* ---- links
+ * -------------------------------------------------------------------- */
 
 static void links_are_counted(void)
 {
@@ -292,12 +293,14 @@ static void unnamed_file_gets_a_name(void)
 #else
 static void unnamed_file_is_refused(void)
 {
-	/* This libfuse hands no TMPFILE on; who asked then makes a named one. */
+	/* This libfuse hands no TMPFILE on; who asked then makes a named one.
+	 */
 	EXPECT_ERRNO(open(".", O_TMPFILE | O_RDWR, 0640), EOPNOTSUPP);
 }
 #endif
 
-/* ---- directories ----------------------------------------------------------------- */
+/* ---- directories
+ * ----------------------------------------------------------------- */
 
 /* Seen is how often each of the names 0, 1, 2 ... came. */
 static bool scan(DIR *dir, unsigned char *seen, unsigned limit)
@@ -470,7 +473,8 @@ static void removed_folder_takes_no_new_names(void)
 	EXPECT(close(fd) == 0);
 }
 
-/* ---- owners ------------------------------------------------------------------------ */
+/* ---- owners
+ * ------------------------------------------------------------------------ */
 
 static void umask_is_applied(void)
 {

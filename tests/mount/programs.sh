@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# programs.sh: programs that people use work in a mount: git, sqlite3, make, gcc,
-# tar, rsync, cp, editors; and this project is built in it.
+# programs.sh: programs that people use work in a mount: git, sqlite3, make,
+# gcc, tar, rsync, cp, editors; and this project is built in it.
 . "$(dirname "$0")/mount_kit.sh"
 kit_begin
 kit_need_tools git sqlite3 rsync tar gcc make autoreconf
@@ -25,7 +25,7 @@ for file in engine src tests docs mount-helpers configure.ac Makefile.am \
 		cp -a "$top_srcdir/$file" "$mnt/project/"
 done
 
-# ---- git ----------------------------------------------------------------------
+# ---- git ---------------------------------------------------------------------
 
 cp -a "$mnt/project" "$mnt/repo"
 cd "$mnt/repo"
@@ -45,7 +45,7 @@ claim "git clone" git clone -q "$mnt/repo" "$mnt/clone"
 claim "git fsck of the clone" git -C "$mnt/clone" fsck --strict --full
 cd "$scratch"
 
-# ---- sqlite3 --------------------------------------------------------------------
+# ---- sqlite3 -----------------------------------------------------------------
 
 # 10,000 inserts: in transactions of 20, each of which syncs.
 make_inserts() {
@@ -74,7 +74,7 @@ for mode in delete wal; do
 		"$(sqlite3 "$mnt/$mode.db" 'select count(*) from t')" = 10000
 done
 
-# ---- small tools ------------------------------------------------------------------
+# ---- small tools -------------------------------------------------------------
 
 # What an editor does to save: write beside, sync, rename over.
 save() {
@@ -124,7 +124,7 @@ claim "sort -u in place" sh -c \
 	"seq 5000 -1 1 >'$mnt/n' && sort -n -o '$mnt/n' '$mnt/n' &&
 	seq 5000 | cmp - '$mnt/n'"
 
-# ---- this project --------------------------------------------------------------------
+# ---- this project ------------------------------------------------------------
 
 cd "$mnt/project"
 claim "autoreconf" autoreconf -fi

@@ -15,8 +15,8 @@ count_files() {
 	find "$1" ! -type d | wc -l
 }
 
-# No line from any of them, and no difference in what they compare: names, types,
-# contents, modes, owners, times, hard links, xattrs.
+# No line from any of them, and no difference in what they compare: names,
+# types, contents, modes, owners, times, hard links, xattrs.
 claim_same() {
 	claim "$2: diff finds no difference" \
 		diff -r --no-dereference -x special "$tree" "$1"

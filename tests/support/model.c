@@ -48,8 +48,8 @@ size_t model_find(const struct model *model, struct slice key)
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (slice_compare(buf_slice(&model->entries[middle].key),
-		                  key) < 0)
+		if (slice_compare(buf_slice(&model->entries[middle].key), key) <
+		    0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -106,8 +106,8 @@ enum lsm_err model_merge(struct model *model, lsm_fold_fn fold, void *ctx,
 	struct buf value = BUF_INIT;
 	struct slice base;
 	bool has = model_get(model, key, &base);
-	enum lsm_err err = fold(ctx, key, true, has ? &base : NULL, &operand, 1,
-	                        &value);
+	enum lsm_err err =
+	    fold(ctx, key, true, has ? &base : NULL, &operand, 1, &value);
 
 	if (err == LSM_OK)
 		model_put(model, key, buf_slice(&value));

@@ -71,8 +71,8 @@ void kit_remove_file(const struct env *env, const char *folder,
 	env_dir_close(dir);
 }
 
-void kit_write_file(const struct env *env, const char *folder,
-                    const char *name, struct slice bytes)
+void kit_write_file(const struct env *env, const char *folder, const char *name,
+                    struct slice bytes)
 {
 	struct env_dir *dir = open_dir(env, folder);
 	struct env_file *file;

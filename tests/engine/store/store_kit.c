@@ -18,7 +18,8 @@ enum {
 	KIT_PAUSE_NS = 200000,
 };
 
-/* ---- the store ------------------------------------------------------------- */
+/* ---- the store -------------------------------------------------------------
+ */
 
 /* The hook of the fault env: in whatever thread does the operation. */
 static struct fault_answer answer(void *ctx, const struct fault_call *call)
@@ -27,7 +28,9 @@ static struct fault_answer answer(void *ctx, const struct fault_call *call)
 	struct fault_answer answer = {LSM_OK, false};
 	int times;
 
-	if (atomic_load(&fault->op) != (int)call->op ||
+	int op = atomic_load(&fault->op);
+
+	if ((op != (int)call->op && op != FAULT_OPS) ||
 	    strstr(call->name, fault->name) == NULL)
 		return answer;
 	if (atomic_load(&fault->skip) > 0 &&
@@ -164,7 +167,8 @@ void kit_wait_met(struct kit *kit, int count)
 	KIT_WAIT_UNTIL(atomic_load(&kit->fault.met) >= count);
 }
 
-/* ---- writing and reading ------------------------------------------------------ */
+/* ---- writing and reading
+ * ------------------------------------------------------ */
 
 enum lsm_err kit_fold(void *ctx, struct slice key, bool has_base,
                       const struct slice *base, const struct slice *operands,
@@ -310,7 +314,8 @@ bool kit_pause(uint64_t deadline_ns)
 	return sync_now_ns() > deadline_ns;
 }
 
-/* ---- the log --------------------------------------------------------------------- */
+/* ---- the log
+ * --------------------------------------------------------------------- */
 
 static struct {
 	struct sync_mutex mu;

@@ -33,7 +33,7 @@ enum {
 
 /* Fails operations that match. All atomics: set while the store works. */
 struct kit_fault {
-	atomic_int op;    /* enum fault_op; -1: none */
+	atomic_int op;    /* enum fault_op; FAULT_OPS: any; -1: none */
 	const char *name; /* part of the name; set before `op` */
 	enum lsm_err err; /* set before `op` */
 	atomic_int skip;  /* so many that match pass first */
@@ -83,8 +83,7 @@ enum lsm_err kit_fold(void *ctx, struct slice key, bool has_base,
                       size_t count, struct buf *value);
 
 /* One change in one batch. From any thread. */
-enum lsm_err kit_try_put(struct lsm *store, const char *key,
-                         const char *value);
+enum lsm_err kit_try_put(struct lsm *store, const char *key, const char *value);
 void kit_put(struct lsm *store, const char *key, const char *value);
 void kit_merge(struct lsm *store, const char *key, const char *operand);
 void kit_delete(struct lsm *store, const char *key);
@@ -94,7 +93,8 @@ void kit_expect_at(struct lsm *store, const struct lsm_snapshot *snap,
                    const char *key, const char *value);
 void kit_expect(struct lsm *store, const char *key, const char *value);
 
-/* Keys PREFIX000000 and on, values of KIT_VALUE_BYTES that name key and salt. */
+/* Keys PREFIX000000 and on, values of KIT_VALUE_BYTES that name key and salt.
+ */
 void kit_fill(struct lsm *store, const char *prefix, unsigned count,
               const char *salt);
 void kit_expect_filled(struct lsm *store, const char *prefix, unsigned count,
@@ -130,8 +130,8 @@ size_t kit_files(const struct env *env, const char *folder, const char *part);
 void kit_read_file(const struct env *env, const char *folder, const char *name,
                    struct buf *out);
 /* In the place of what is there. */
-void kit_write_file(const struct env *env, const char *folder,
-                    const char *name, struct slice bytes);
+void kit_write_file(const struct env *env, const char *folder, const char *name,
+                    struct slice bytes);
 void kit_remove_file(const struct env *env, const char *folder,
                      const char *name);
 /* Invert a byte. */
@@ -147,7 +147,8 @@ void kit_manifest(const struct env *env, const char *store_path,
 /* Something that every change of a name or a byte of the store changes. */
 uint64_t kit_digest(const struct env *env, const char *store_path);
 
-/* ---- the log --------------------------------------------------------------- */
+/* ---- the log ---------------------------------------------------------------
+ */
 
 /* Begin to collect lines; they no longer go to stderr. */
 void kit_log_begin(void);

@@ -52,14 +52,14 @@ START_TEST(over_the_limits_is_refused_and_changes_nothing)
 
 	ASSERT_OK(lsm_batch_put(batch, key, slice_str("v")));
 	ASSERT_ERR(lsm_batch_put(batch, slice_make(NULL, 0), key), TOO_BIG);
-	ASSERT_ERR(lsm_batch_delete(batch,
-	                            slice_make(bytes, LSM_KEY_MAX_BYTES + 1)),
-	           TOO_BIG);
+	ASSERT_ERR(
+	    lsm_batch_delete(batch, slice_make(bytes, LSM_KEY_MAX_BYTES + 1)),
+	    TOO_BIG);
 	ASSERT_ERR(lsm_batch_put(batch, key, slice_make(bytes, sizeof(bytes))),
 	           TOO_BIG);
-	ASSERT_ERR(lsm_batch_merge(batch, key,
-	                           slice_make(bytes, sizeof(bytes))),
-	           TOO_BIG);
+	ASSERT_ERR(
+	    lsm_batch_merge(batch, key, slice_make(bytes, sizeof(bytes))),
+	    TOO_BIG);
 	ck_assert_uint_eq(lsm_batch_entries(batch), 1);
 	ck_assert_uint_eq(lsm_batch_bytes(batch), 2);
 	ck_assert(!batch->merges);

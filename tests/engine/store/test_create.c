@@ -120,15 +120,16 @@ START_TEST(owner_area_over_the_limit_leaves_nothing)
 	uint8_t area[LSM_OWNER_AREA_BYTES + 1] = {0};
 
 	kit_log_begin();
-	ASSERT_ERR(lsm_create(kit.env, KIT_PATH,
-	                      slice_make(area, sizeof(area))),
-	           TOO_BIG);
+	ASSERT_ERR(
+	    lsm_create(kit.env, KIT_PATH, slice_make(area, sizeof(area))),
+	    TOO_BIG);
 	ck_assert_uint_eq(kit_log_errors(), 1);
 	ck_assert_uint_eq(kit_files(kit.env, "/", ""), 0);
 }
 END_TEST
 
-/* Whatever fails, there is a store or there is none; then trying again works. */
+/* Whatever fails, there is a store or there is none; then trying again works.
+ */
 START_TEST(every_failed_operation_leaves_a_store_or_none)
 {
 	bool failed = true;

@@ -91,9 +91,9 @@ START_TEST(newer_format_is_refused)
 	create_filled();
 	kit_read_file(kit.env, KIT_PATH, SUPERBLOCK_NAME, &bytes);
 	put_u32(bytes.data + 8, SUPERBLOCK_VERSION + 1);
-	put_u64(bytes.data + SUPERBLOCK_BYTES - 8,
-	        checksum_seeded(slice_make(bytes.data, SUPERBLOCK_BYTES - 8),
-	                        0));
+	put_u64(
+	    bytes.data + SUPERBLOCK_BYTES - 8,
+	    checksum_seeded(slice_make(bytes.data, SUPERBLOCK_BYTES - 8), 0));
 	kit_write_file(kit.env, KIT_PATH, SUPERBLOCK_NAME, buf_slice(&bytes));
 	buf_release(&bytes);
 	expect_refused(LSM_ERR_NEWER, KIT_PATH);

@@ -70,20 +70,21 @@ START_TEST(key_over_the_limit_is_not_found)
 	struct buf value = BUF_INIT;
 
 	kit_put(kit.store, "a", "1");
-	ASSERT_ERR(lsm_get(kit.store, NULL, slice_make(key, sizeof(key)),
-	                   &value),
-	           NOT_FOUND);
+	ASSERT_ERR(
+	    lsm_get(kit.store, NULL, slice_make(key, sizeof(key)), &value),
+	    NOT_FOUND);
 	ASSERT_OK(lsm_flush(kit.store));
-	ASSERT_ERR(lsm_get(kit.store, NULL, slice_make(key, sizeof(key)),
-	                   &value),
-	           NOT_FOUND);
+	ASSERT_ERR(
+	    lsm_get(kit.store, NULL, slice_make(key, sizeof(key)), &value),
+	    NOT_FOUND);
 	ASSERT_ERR(lsm_get(kit.store, NULL, slice_make(NULL, 0), &value),
 	           NOT_FOUND);
 	buf_release(&value);
 }
 END_TEST
 
-/* ---- snapshots ------------------------------------------------------------- */
+/* ---- snapshots -------------------------------------------------------------
+ */
 
 static void expect_round(const struct lsm_snapshot *snap, int round)
 {
@@ -174,7 +175,8 @@ START_TEST(iterator_keeps_the_state_it_began_with)
 }
 END_TEST
 
-/* ---- iterators ----------------------------------------------------------------- */
+/* ---- iterators
+ * ----------------------------------------------------------------- */
 
 /* The first key from `target` on, within bounds; "" for none. */
 static void expect_first(const char *lower, const char *upper,
@@ -248,10 +250,9 @@ START_TEST(iterator_gives_keys_in_order_with_their_values)
 		         (const char *)key.data);
 		ck_assert_str_gt(text, last);
 		strcpy(last, text);
-		ck_assert_mem_eq(lsm_iter_value(it).data,
-		                 strcmp(text, "k000150") < 0 ? "second"
-		                                             : "first",
-		                 5);
+		ck_assert_mem_eq(
+		    lsm_iter_value(it).data,
+		    strcmp(text, "k000150") < 0 ? "second" : "first", 5);
 	}
 	ASSERT_OK(lsm_iter_status(it));
 	lsm_iter_destroy(it);
@@ -259,7 +260,8 @@ START_TEST(iterator_gives_keys_in_order_with_their_values)
 }
 END_TEST
 
-/* ---- damage ----------------------------------------------------------------------- */
+/* ---- damage
+ * ----------------------------------------------------------------------- */
 
 static bool is_corrupt(const char *prefix, unsigned i)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_write.c: admission, batches, syncs; and what a failed log means. */
+/* test_write.c: batches, their admission, and syncs. */
 #include <sched.h>
 #include <stdio.h>
 
@@ -123,7 +123,8 @@ START_TEST(failed_batch_can_be_written_again)
 }
 END_TEST
 
-/* ---- admission ------------------------------------------------------------- */
+/* ---- admission -------------------------------------------------------------
+ */
 
 START_TEST(admission_that_is_too_small_is_refused)
 {
@@ -182,9 +183,9 @@ START_TEST(amount_that_cannot_be_counted_is_refused)
 	ASSERT_ERR(lsm_admit(kit.store, UINT64_MAX, false, &admission),
 	           INVALID);
 	ck_assert(!lsm_try_admit(kit.store, UINT64_MAX, false, &admission));
-	ASSERT_ERR(lsm_admit_async(kit.store, UINT64_MAX, false, &request,
-	                           &granted),
-	           INVALID);
+	ASSERT_ERR(
+	    lsm_admit_async(kit.store, UINT64_MAX, false, &request, &granted),
+	    INVALID);
 	ck_assert_uint_eq(used(), 0);
 }
 END_TEST
@@ -193,8 +194,8 @@ START_TEST(try_admit_takes_only_what_is_free)
 {
 	struct lsm_admission first, second;
 
-	ck_assert(lsm_try_admit(kit.store, KIT_CREDIT_BYTES - 10, false,
-	                        &first));
+	ck_assert(
+	    lsm_try_admit(kit.store, KIT_CREDIT_BYTES - 10, false, &first));
 	ck_assert(!lsm_try_admit(kit.store, 11, false, &second));
 	ck_assert_ptr_null(second.store);
 	ck_assert(lsm_try_admit(kit.store, 10, false, &second));
@@ -224,15 +225,15 @@ START_TEST(async_admission_is_granted_now_or_later)
 	struct lsm_admission all;
 	bool now;
 
-	ASSERT_OK(lsm_admit_async(kit.store, 100, false, &answer.request,
-	                          &now));
+	ASSERT_OK(
+	    lsm_admit_async(kit.store, 100, false, &answer.request, &now));
 	ck_assert(now);
 	ck_assert_uint_eq(answer.request.admission.bytes, 100);
 	lsm_admission_release(&answer.request.admission);
 
 	ASSERT_OK(lsm_admit(kit.store, KIT_CREDIT_BYTES, false, &all));
-	ASSERT_OK(lsm_admit_async(kit.store, 100, false, &answer.request,
-	                          &now));
+	ASSERT_OK(
+	    lsm_admit_async(kit.store, 100, false, &answer.request, &now));
 	ck_assert(!now);
 	ck_assert_int_eq(atomic_load(&answer.calls), 0);
 	lsm_admission_release(&all);
@@ -263,14 +264,15 @@ START_TEST(batch_larger_than_the_pool_goes_through_alone)
 	                  lsm_admission_bound(kit.store, 1, sizeof(value) + 3));
 	kit_reopen(&kit);
 	ASSERT_OK(lsm_get(kit.store, NULL, slice_str("big"), &got));
-	ck_assert(slice_equal(buf_slice(&got),
-	                      slice_make(value, sizeof(value))));
+	ck_assert(
+	    slice_equal(buf_slice(&got), slice_make(value, sizeof(value))));
 	buf_release(&got);
 	kit_expect_filled(kit.store, "l", FILLED, "second");
 }
 END_TEST
 
-/* ---- syncs -------------------------------------------------------------------- */
+/* ---- syncs
+ * -------------------------------------------------------------------- */
 
 static struct {
 	atomic_bool hold;
@@ -371,203 +373,6 @@ START_TEST(background_sync_follows_by_itself)
 }
 END_TEST
 
-/* ---- poison ---------------------------------------------------------------------- */
-
-/* Writes are refused, reads go on, and everything acknowledged is there after
-   the next open. Keys "k" were filled. */
-static void expect_poisoned(void)
-{
-	struct lsm_admission admission;
-	struct lsm_fork_info info;
-
-	ASSERT_ERR(kit_try_put(kit.store, "later", "1"), POISONED);
-	ASSERT_ERR(lsm_admit(kit.store, 1, true, &admission), POISONED);
-	ck_assert(!lsm_try_admit(kit.store, 1, true, &admission));
-	ASSERT_ERR(lsm_flush(kit.store), POISONED);
-	ASSERT_ERR(lsm_compact_all(kit.store), POISONED);
-	ASSERT_ERR(lsm_export(kit.store, "/child", &info), POISONED);
-	kit_expect_filled(kit.store, "k", FILLED, "first");
-	ck_assert_uint_eq(kit_count(kit.store, "k", "l"), FILLED);
-	kit_heal(&kit);
-	ASSERT_ERR(kit_try_put(kit.store, "later", "1"), POISONED);
-	ck_assert_uint_eq(kit_files(kit.env, "/", ""), 1);
-
-	ASSERT_ERR(kit_try_close(&kit), POISONED);
-	kit_open(&kit);
-	kit_expect_filled(kit.store, "k", FILLED, "first");
-	kit_expect(kit.store, "later", NULL);
-	kit_put(kit.store, "later", "2");
-	kit_reopen(&kit);
-	kit_expect(kit.store, "later", "2");
-	kit_expect_filled(kit.store, "k", FILLED, "first");
-}
-
-START_TEST(failed_log_write_poisons)
-{
-	kit_fill(kit.store, "k", FILLED, "first");
-	kit_log_begin();
-	kit_fail(&kit, FAULT_WRITE, ".wal", LSM_ERR_IO, 1);
-	ASSERT_ERR(kit_try_put(kit.store, "late", "1"), POISONED);
-	ck_assert_uint_eq(kit_log_errors(), 1);
-	ck_assert(kit_log_has(KIT_PATH, "log could not be written"));
-	kit_expect(kit.store, "late", NULL);
-	expect_poisoned();
-}
-END_TEST
-
-static enum lsm_err ask_for_all(struct answer *answer, bool shrinking)
-{
-	enum lsm_err err;
-	bool now;
-
-	err = lsm_admit_async(kit.store, KIT_CREDIT_BYTES, shrinking,
-	                      &answer->request, &now);
-	ck_assert(err == LSM_OK || err == LSM_ERR_POISONED);
-	ck_assert(!now);
-	return err;
-}
-
-/* The waiter has the log sealed, and that fails. */
-START_TEST(poison_wakes_every_waiter)
-{
-	struct answer answers[3] = {{.err = LSM_OK}};
-	struct lsm_admission held;
-
-	kit_fill(kit.store, "k", FILLED, "first");
-	ASSERT_OK(lsm_admit(kit.store, 1000, false, &held));
-	kit_log_begin();
-	kit_fail(&kit, FAULT_WRITE, ".wal", LSM_ERR_IO, -1);
-	for (int i = 0; i < 3; i++) {
-		answers[i].request.granted = granted;
-		/* The later ones may come too late to wait. */
-		if (ask_for_all(&answers[i], i == 1) != LSM_OK)
-			granted(&answers[i].request, LSM_ERR_POISONED);
-	}
-	for (int i = 0; i < 3; i++) {
-		KIT_WAIT_UNTIL(atomic_load(&answers[i].calls) == 1);
-		ASSERT_ERR(answers[i].err, POISONED);
-		ck_assert_ptr_null(answers[i].request.admission.store);
-	}
-	lsm_admission_release(&held);
-	expect_poisoned();
-}
-END_TEST
-
-START_TEST(failed_log_sync_poisons)
-{
-	kit_fill(kit.store, "k", FILLED, "first");
-	kit_log_begin();
-	kit_fail(&kit, FAULT_SYNC, ".wal", LSM_ERR_IO, 1);
-	ASSERT_ERR(lsm_sync(kit.store), POISONED);
-	ASSERT_ERR(lsm_sync(kit.store), POISONED);
-	ck_assert_uint_eq(kit_log_errors(), 1);
-	expect_poisoned();
-}
-END_TEST
-
-START_TEST(failed_log_seal_poisons)
-{
-	kit_fill(kit.store, "k", FILLED, "first");
-	kit_log_begin();
-	kit_fail(&kit, FAULT_WRITE, ".wal", LSM_ERR_IO, 1);
-	ASSERT_ERR(lsm_flush(kit.store), POISONED);
-	expect_poisoned();
-}
-END_TEST
-
-/* The edit may be on the disk: what it adds and what it removes must stay. */
-START_TEST(failed_manifest_sync_poisons_and_deletes_nothing)
-{
-	kit_fill(kit.store, "k", FILLED, "first");
-	kit_log_begin();
-	kit_fail(&kit, FAULT_SYNC, "MANIFEST", LSM_ERR_IO, 1);
-	ASSERT_ERR(lsm_flush(kit.store), POISONED);
-	expect_poisoned();
-}
-END_TEST
-
-START_TEST(failed_manifest_write_poisons)
-{
-	kit_fill(kit.store, "k", FILLED, "first");
-	kit_log_begin();
-	kit_fail(&kit, FAULT_WRITE, "MANIFEST", LSM_ERR_IO, 1);
-	ASSERT_ERR(lsm_flush(kit.store), POISONED);
-	expect_poisoned();
-}
-END_TEST
-
-START_TEST(manifest_that_fails_when_a_log_is_named_poisons)
-{
-	kit_fill(kit.store, "k", FILLED, "first");
-	ASSERT_OK(lsm_flush(kit.store));
-	/* The spare log, if one was made, goes first. */
-	kit_log_begin();
-	kit_fail(&kit, FAULT_SYNC, "MANIFEST", LSM_ERR_IO, -1);
-	while (kit_try_put(kit.store, "new", "1") == LSM_OK)
-		continue;
-	kit_expect_filled(kit.store, "k", FILLED, "first");
-	kit_heal(&kit);
-	ASSERT_ERR(kit_try_close(&kit), POISONED);
-	kit_open(&kit);
-	kit_expect_filled(kit.store, "k", FILLED, "first");
-}
-END_TEST
-
-/* ---- close -------------------------------------------------------------------------- */
-
-struct waiter {
-	struct sync_thread thread;
-	enum lsm_err err;
-};
-
-static void wait_for_credit(void *ctx)
-{
-	struct waiter *waiter = ctx;
-	struct lsm_admission admission;
-
-	waiter->err = lsm_admit(kit.store, KIT_CREDIT_BYTES, false, &admission);
-	lsm_admission_release(&admission);
-}
-
-static uint64_t waiters(void)
-{
-	struct credit_stats stats;
-
-	credit_pool_stats(kit.runtime->credit, &stats);
-	return stats.waiters;
-}
-
-START_TEST(close_wakes_every_waiter)
-{
-	struct waiter waiter[3];
-	struct answer answer = {.request = {.granted = granted}};
-	bool now;
-
-	kit_log_begin();
-	kit_fail(&kit, FAULT_CREATE, ".sst", LSM_ERR_IO, -1);
-	kit_fill(kit.store, "k", FILLED, "first");
-	for (int i = 0; i < 3; i++)
-		ASSERT_OK(sync_thread_start(&waiter[i].thread, "waiter",
-		                            wait_for_credit, &waiter[i]));
-	ASSERT_OK(lsm_admit_async(kit.store, KIT_CREDIT_BYTES, true,
-	                          &answer.request, &now));
-	ck_assert(!now);
-	KIT_WAIT_UNTIL(waiters() == 4);
-	ASSERT_ERR(lsm_close(kit.store), IO); /* the flush failed */
-	kit.store = NULL;
-	for (int i = 0; i < 3; i++) {
-		sync_thread_join(&waiter[i].thread);
-		ASSERT_ERR(waiter[i].err, CLOSED);
-	}
-	ck_assert_int_eq(atomic_load(&answer.calls), 1);
-	ASSERT_ERR(answer.err, CLOSED);
-	lsm_runtime_destroy(kit.runtime);
-	kit_heal(&kit);
-	kit_open(&kit);
-	kit_expect_filled(kit.store, "k", FILLED, "first");
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("write");
@@ -592,19 +397,11 @@ int main(void)
 	tcase_add_test(tc, batch_larger_than_the_pool_goes_through_alone);
 	suite_add_tcase(suite, tc);
 
-	tc = tcase_create("sync, poison, close");
+	tc = tcase_create("sync");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, concurrent_syncs_share_one);
 	tcase_add_test(tc, sync_with_nothing_new_does_no_io);
 	tcase_add_test(tc, background_sync_follows_by_itself);
-	tcase_add_test(tc, failed_log_write_poisons);
-	tcase_add_test(tc, poison_wakes_every_waiter);
-	tcase_add_test(tc, failed_log_sync_poisons);
-	tcase_add_test(tc, failed_log_seal_poisons);
-	tcase_add_test(tc, failed_manifest_sync_poisons_and_deletes_nothing);
-	tcase_add_test(tc, failed_manifest_write_poisons);
-	tcase_add_test(tc, manifest_that_fails_when_a_log_is_named_poisons);
-	tcase_add_test(tc, close_wakes_every_waiter);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
 }

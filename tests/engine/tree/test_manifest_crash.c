@@ -25,9 +25,6 @@ static void must_be_ok(enum lsm_err err)
 struct sync_call {
 	uint64_t number;
 	char what[FILE_NAME_MAX_BYTES + 16];
-	/* wal_writer_create() syncs the header of a new file. The sync of its
-	   first records covers it again, before anything names the file. */
-	bool of_header;
 };
 
 /* A run of the steps with a power cut before each operation. */
@@ -42,7 +39,6 @@ struct run {
 
 	struct sync_call syncs[SYNCS_MAX];
 	size_t sync_count;
-	char created[FILE_NAME_MAX_BYTES]; /* not synced yet */
 };
 
 /* The ways of a power cut: what of the unsynced is kept, in 256ths. */
@@ -97,11 +93,6 @@ static void note_sync(struct run *run, const struct fault_call *call)
 	sync->number = call->number;
 	snprintf(sync->what, sizeof(sync->what), "%s/%s", call->folder,
 	         call->name);
-	sync->of_header = call->op == FAULT_SYNC &&
-	                  strcmp(call->name, run->created) == 0 &&
-	                  strcmp(call->name, "CURRENT.tmp") != 0;
-	if (call->op == FAULT_SYNC)
-		run->created[0] = '\0';
 }
 
 static struct fault_answer before_each(void *ctx, const struct fault_call *call)
@@ -110,8 +101,6 @@ static struct fault_answer before_each(void *ctx, const struct fault_call *call)
 	struct run *run = ctx;
 
 	cut_power(run, call->number, true);
-	if (call->op == FAULT_CREATE)
-		snprintf(run->created, sizeof(run->created), "%s", call->name);
 	if (call->op == FAULT_SYNC || call->op == FAULT_DIR_SYNC) {
 		note_sync(run, call);
 		answer.skip = call->number == run->skip;
@@ -220,8 +209,6 @@ START_TEST(every_sync_is_needed)
 	ck_assert_uint_eq(whole.faults, 0);
 	run_end(&whole);
 	for (size_t i = 0; i < whole.sync_count; i++) {
-		if (whole.syncs[i].of_header)
-			continue;
 		ck_assert_msg(is_needed(&whole.syncs[i], seed),
 		              "sync %zu, of %s, is not needed", i,
 		              whole.syncs[i].what);

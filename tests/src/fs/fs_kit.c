@@ -155,8 +155,8 @@ bool kit_is_all(struct kit *kit, uint64_t ino, uint64_t offset, size_t len,
 	bool same;
 
 	must(data != NULL, "malloc");
-	same = fs_read(kit->fs, ino, offset, data, len, &got) == 0 &&
-	       got == len;
+	same =
+	    fs_read(kit->fs, ino, offset, data, len, &got) == 0 && got == len;
 	for (size_t i = 0; same && i < len; i++)
 		same = data[i] == (uint8_t)byte;
 	free(data);

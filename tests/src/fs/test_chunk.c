@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_chunk.c: operands do to a chunk what they say, and it makes no difference
- * where a run of them is cut into partial folds.
+ * test_chunk.c: operands do to a chunk what they say, and it makes no
+ * difference where a run of them is cut into partial folds.
  */
 #include <check.h>
 #include <stdio.h>
@@ -80,8 +80,7 @@ static void random_record(struct gen *gen, struct buf *operand,
 	default:
 		gen_bytes(gen, bytes, len);
 		ck_assert_int_eq(
-			chunk_patch(operand, from, slice_make(bytes, len)),
-			LSM_OK);
+		    chunk_patch(operand, from, slice_make(bytes, len)), LSM_OK);
 		plain_extend(plain, to);
 		memcpy(plain->bytes + from, bytes, len);
 		break;
@@ -136,8 +135,7 @@ static const struct slice *random_base(struct gen *gen, struct plain *plain,
 	if (kind == 1)
 		gen_bytes(gen, plain->bytes, plain->len);
 	ck_assert_int_eq(
-		chunk_encode(base, slice_make(plain->bytes, plain->len)),
-		LSM_OK);
+	    chunk_encode(base, slice_make(plain->bytes, plain->len)), LSM_OK);
 	*slice = buf_slice(base);
 	return slice;
 }
@@ -172,9 +170,9 @@ static void one_round(struct gen *gen)
 
 	/* And those made one again. */
 	buf_clear(&value);
-	ck_assert_int_eq(chunk_fold(NULL, chunk_key_slice(), false, NULL, both,
-	                            2, &value),
-	                 LSM_OK);
+	ck_assert_int_eq(
+	    chunk_fold(NULL, chunk_key_slice(), false, NULL, both, 2, &value),
+	    LSM_OK);
 	both[0] = buf_slice(&value);
 	full(under, both, 1, &high);
 	expect_plain(&high, &plain);
@@ -277,8 +275,8 @@ START_TEST(operands_that_are_not_right_are_corrupt)
 		ck_assert_int_eq(fold_bytes(wide, sizeof(wide), has_base),
 		                 LSM_ERR_CORRUPT);
 		ck_assert_int_eq(
-			fold_bytes(full_kind, sizeof(full_kind), has_base),
-			LSM_ERR_CORRUPT);
+		    fold_bytes(full_kind, sizeof(full_kind), has_base),
+		    LSM_ERR_CORRUPT);
 		ck_assert_int_eq(fold_bytes(huge, sizeof(huge), has_base),
 		                 LSM_ERR_CORRUPT);
 	}
@@ -314,9 +312,9 @@ START_TEST(only_chunks_are_folded)
 	schema_inode_key(&key, 1, SCHEMA_ATTR);
 	ck_assert_int_eq(chunk_trim(&operand, 1), LSM_OK);
 	slice = buf_slice(&operand);
-	ck_assert_int_eq(chunk_fold(NULL, schema_slice(&key), true, NULL,
-	                            &slice, 1, &out),
-	                 LSM_ERR_CORRUPT);
+	ck_assert_int_eq(
+	    chunk_fold(NULL, schema_slice(&key), true, NULL, &slice, 1, &out),
+	    LSM_ERR_CORRUPT);
 	buf_release(&operand);
 	buf_release(&out);
 }
@@ -329,8 +327,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_test(tc,
-	               folds_do_what_the_records_say_wherever_they_are_cut);
+	tcase_add_test(tc, folds_do_what_the_records_say_wherever_they_are_cut);
 	tcase_add_test(tc, appends_become_one_patch);
 	tcase_add_test(tc, zeros_are_stored_as_their_number);
 	tcase_add_test(tc, bytes_past_the_stored_length_read_as_zero);

@@ -112,7 +112,7 @@ static atomic_uint_fast64_t counted;
 struct worker {
 	struct sync_thread thread;
 	uint64_t dir;
-	uint64_t sum;  /* of the numbers taken */
+	uint64_t sum; /* of the numbers taken */
 	bool covered; /* each was under the counter when it was used */
 };
 
@@ -128,7 +128,8 @@ static void work(void *ctx)
 			worker->covered = false;
 			return;
 		}
-		/* The batch: its delta and its number become visible together. */
+		/* The batch: its delta and its number become visible together.
+		 */
 		if (delta != 0 && i % 2 == 0) {
 			number_settle(&pool, delta, false);
 			continue;

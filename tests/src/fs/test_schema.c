@@ -101,13 +101,13 @@ END_TEST
 
 static void random_inode(struct gen *gen, struct inode *inode)
 {
-	static const uint32_t types[] = {S_IFREG, S_IFDIR,  S_IFLNK, S_IFCHR,
+	static const uint32_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR,
 	                                 S_IFBLK, S_IFIFO, S_IFSOCK};
 
 	memset(inode, 0, sizeof(*inode));
 	inode->ino = gen_u64(gen);
-	inode->mode = types[gen_below(gen, 7)] |
-	              (uint32_t)gen_below(gen, 010000);
+	inode->mode =
+	    types[gen_below(gen, 7)] | (uint32_t)gen_below(gen, 010000);
 	inode->flags = (uint16_t)gen_below(gen, SCHEMA_FLAGS_KNOWN + 1);
 	inode->uid = (uint32_t)gen_u64(gen);
 	inode->gid = (uint32_t)gen_u64(gen);
@@ -136,9 +136,9 @@ START_TEST(inode_record_comes_back_as_it_was)
 		schema_encode_inode(bytes, &in);
 		memset(&out, 0, sizeof(out));
 		ck_assert_int_eq(
-			schema_decode_inode(slice_make(bytes, sizeof(bytes)),
-		                            in.ino, &out),
-			LSM_OK);
+		    schema_decode_inode(slice_make(bytes, sizeof(bytes)),
+		                        in.ino, &out),
+		    LSM_OK);
 		ck_assert_uint_eq(out.mode, in.mode);
 		ck_assert_uint_eq(out.flags, in.flags);
 		ck_assert_uint_eq(out.size, in.size);
@@ -181,7 +181,7 @@ END_TEST
 START_TEST(dirent_comes_back_as_it_was)
 {
 	struct schema_dirent in = {
-		.ino = 44, .type = S_IFSOCK, .name = slice_str("socket")};
+	    .ino = 44, .type = S_IFSOCK, .name = slice_str("socket")};
 	struct schema_dirent out;
 	struct buf value = BUF_INIT;
 

@@ -212,8 +212,8 @@ static void adopt(struct tree *tree, int node, int old, int dir)
 	tree->nodes[node].parent = dir;
 }
 
-int tree_rename(struct tree *tree, int dir, int name, int new_dir,
-                int new_name, unsigned flags)
+int tree_rename(struct tree *tree, int dir, int name, int new_dir, int new_name,
+                unsigned flags)
 {
 	int moved, target;
 	int err = check_dir(tree, dir);
@@ -266,8 +266,8 @@ void tree_resize(struct tree *tree, int node, size_t size)
 	file->size = size;
 }
 
-void tree_write(struct tree *tree, int node, size_t offset,
-                const uint8_t *data, size_t len)
+void tree_write(struct tree *tree, int node, size_t offset, const uint8_t *data,
+                size_t len)
 {
 	if (len == 0)
 		return;

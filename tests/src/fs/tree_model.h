@@ -14,8 +14,8 @@
 
 enum {
 	TREE_NODES = 96,
-	TREE_NAMES = 24,   /* all names there are: "a" to "x" */
-	TREE_XATTRS = 4,   /* all attributes there are */
+	TREE_NAMES = 24, /* all names there are: "a" to "x" */
+	TREE_XATTRS = 4, /* all attributes there are */
 	TREE_FILE_MAX_BYTES = 600000,
 	TREE_XATTR_MAX_BYTES = 64,
 	TREE_NONE = -1,
@@ -58,13 +58,13 @@ int tree_link(struct tree *tree, int node, int dir, int name);
 /* What lost its last name stays, held. */
 int tree_unlink(struct tree *tree, int dir, int name);
 int tree_rmdir(struct tree *tree, int dir, int name);
-int tree_rename(struct tree *tree, int dir, int name, int new_dir,
-                int new_name, unsigned flags);
+int tree_rename(struct tree *tree, int dir, int name, int new_dir, int new_name,
+                unsigned flags);
 /* Forget a held node. */
 void tree_drop(struct tree *tree, int node);
 
-void tree_write(struct tree *tree, int node, size_t offset,
-                const uint8_t *data, size_t len);
+void tree_write(struct tree *tree, int node, size_t offset, const uint8_t *data,
+                size_t len);
 void tree_resize(struct tree *tree, int node, size_t size);
 /* Zero what lies before the size. */
 void tree_zero(struct tree *tree, int node, size_t offset, size_t len);

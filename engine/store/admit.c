@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * admit.c: what a writer needs before it takes a lock: room on the disk, and
+ * byte credit.
+ */
+#include "store/store.h"
+
+#define SPACE_ASK_NS UINT64_C(100000000)
+
+/* ---- room on the disk ------------------------------------------------------ */
+
+/*
+ * What may grow before free space is asked for again: the free bytes, without
+ * the reserve and without what all unflushed bytes will take as tables. An
+ * admission takes twice its bytes off, for log and table. So a full disk is met
+ * here, and there is always room to flush what was admitted, and to delete.
+ */
+static void ask_for_space(struct lsm *store, uint64_t now)
+{
+	struct credit_stats credit;
+	uint64_t total, left, kept;
+
+	atomic_store_explicit(&store->space_asked_ns, now,
+	                      memory_order_relaxed);
+	if (env_dir_space(store->dir, &total, &left) != LSM_OK) {
+		/* Unknown is not full: let the write itself meet the disk. */
+		atomic_store_explicit(&store->space_left, INT64_MAX / 2,
+		                      memory_order_relaxed);
+		return;
+	}
+	credit_pool_stats(store->runtime->credit, &credit);
+	kept = store_reserve_bytes(store, total) + credit.used_bytes +
+	       2 * WAL_STEP_MAX_BYTES; /* the active log and the next */
+	atomic_store_explicit(&store->space_left,
+	                      left > kept && left - kept < INT64_MAX
+	                              ? (int64_t)(left - kept)
+	                              : 0,
+	                      memory_order_relaxed);
+}
+
+static bool take_space(struct lsm *store, uint64_t bytes)
+{
+	uint64_t now = sync_now_ns();
+	int64_t need = bytes < INT64_MAX / 2 ? (int64_t)bytes * 2 : INT64_MAX;
+	bool asked = false;
+
+	for (;;) {
+		if (atomic_fetch_sub_explicit(&store->space_left, need,
+		                              memory_order_relaxed) >= need &&
+		    (asked ||
+		     now - atomic_load_explicit(&store->space_asked_ns,
+		                                memory_order_relaxed) <
+		             SPACE_ASK_NS))
+			return true;
+		if (asked)
+			return false;
+		ask_for_space(store, now);
+		asked = true;
+	}
+}
+
+/* Whether a flush, or a compaction of what was flushed, may make room. */
+static bool may_reclaim(struct lsm *store)
+{
+	struct view *view = view_get(store, NULL);
+	bool may = view->sealed_count > 0 ||
+	           memtable_entries(view->active->mem) > 0 ||
+	           view->version->levels[0].count > 0;
+
+	view_unref(view);
+	return may;
+}
+
+/* Wait until flushes and compactions made room, up to nospace_wait_ms. */
+static enum lsm_err wait_for_space(struct lsm *store, uint64_t bytes)
+{
+	uint64_t end = sync_now_ns() +
+	               (uint64_t)store->options.nospace_wait_ms * 1000000;
+	enum lsm_err err = LSM_OK;
+
+	while (err == LSM_OK && !take_space(store, bytes)) {
+		uint64_t now = sync_now_ns();
+
+		if (now >= end || !may_reclaim(store))
+			return LSM_ERR_NOSPACE;
+		err = store_lead_and_seal(store);
+		if (err != LSM_OK)
+			break;
+		atomic_store(&store->reclaim, true);
+		worker_submit(store->runtime->workers, &store->compact_job, 0);
+		sync_lock(&store->tree_mu);
+		(void)sync_wait_until(&store->changed, &store->tree_mu,
+		                      now + SPACE_ASK_NS);
+		sync_unlock(&store->tree_mu);
+		err = store_writable(store);
+	}
+	return err;
+}
+
+static enum lsm_err may_grow(struct lsm *store, uint64_t bytes, bool shrinking)
+{
+	enum lsm_err err = store_writable(store);
+
+	if (err == LSM_OK && !shrinking && !take_space(store, bytes))
+		err = LSM_ERR_NOSPACE;
+	return err;
+}
+
+/* ---- credit ----------------------------------------------------------------- */
+
+uint64_t lsm_admission_bound(const struct lsm *store, size_t entries,
+                             size_t bytes)
+{
+	return memtable_bound(store->max_block_bytes, entries, bytes);
+}
+
+void lsm_admission_release(struct lsm_admission *admission)
+{
+	if (admission->store != NULL && admission->bytes > 0)
+		credit_give(admission->store->credit, admission->bytes);
+	admission->store = NULL;
+	admission->bytes = 0;
+}
+
+enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes, bool shrinking,
+                       struct lsm_admission *admission_out)
+{
+	enum lsm_err err;
+
+	admission_out->store = NULL;
+	admission_out->bytes = 0;
+	if (bytes > INT64_MAX)
+		return LSM_ERR_INVALID;
+	err = may_grow(store, bytes, shrinking);
+	if (err == LSM_ERR_NOSPACE)
+		err = wait_for_space(store, bytes);
+	if (err == LSM_OK)
+		err = credit_take(store->credit, (int64_t)bytes, shrinking);
+	if (err == LSM_OK) {
+		admission_out->store = store;
+		admission_out->bytes = bytes;
+	}
+	return err;
+}
+
+bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
+                   struct lsm_admission *admission_out)
+{
+	admission_out->store = NULL;
+	admission_out->bytes = 0;
+	if (bytes > INT64_MAX || may_grow(store, bytes, shrinking) != LSM_OK ||
+	    !credit_try_take(store->credit, (int64_t)bytes))
+		return false;
+	admission_out->store = store;
+	admission_out->bytes = bytes;
+	return true;
+}
+
+_Static_assert(sizeof(struct credit_waiter) <=
+                       sizeof(((struct lsm_admit_request *)0)->private_area),
+               "a request has room for the pool's waiter");
+_Static_assert(_Alignof(struct credit_waiter) <= _Alignof(uint64_t),
+               "and it is aligned");
+
+static struct credit_waiter *waiter_of(struct lsm_admit_request *request)
+{
+	return (struct credit_waiter *)(void *)request->private_area;
+}
+
+static void async_granted(struct credit_waiter *waiter, enum lsm_err err)
+{
+	struct lsm_admit_request *request =
+		(struct lsm_admit_request
+	                 *)(void *)((char *)waiter -
+	                            offsetof(struct lsm_admit_request,
+	                                     private_area));
+
+	if (err != LSM_OK)
+		request->admission = (struct lsm_admission){NULL, 0};
+	request->granted(request, err);
+}
+
+enum lsm_err lsm_admit_async(struct lsm *store, uint64_t bytes, bool shrinking,
+                             struct lsm_admit_request *request,
+                             bool *granted_out)
+{
+	struct credit_waiter *waiter = waiter_of(request);
+	enum lsm_err err;
+
+	*granted_out = false;
+	if (bytes > INT64_MAX)
+		return LSM_ERR_INVALID;
+	err = may_grow(store, bytes, shrinking);
+	if (err != LSM_OK)
+		return err;
+
+	/* Set first: it may be granted before the call below returns. */
+	request->admission = (struct lsm_admission){store, bytes};
+	memset(waiter, 0, sizeof(*waiter));
+	waiter->granted = async_granted;
+	err = credit_take_async(store->credit, (int64_t)bytes, shrinking,
+	                        waiter, granted_out);
+	if (err != LSM_OK)
+		request->admission = (struct lsm_admission){NULL, 0};
+	return err;
+}

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_model.c: random work on a store with tiny limits reads like the same
+ * work on a sorted array, now and at every snapshot, through flushes,
+ * compactions, exports, reopening and the death of the process.
+ *
+ * SHALEFS_SEED repeats a run, SHALEFS_STEPS makes it longer.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/engine/store/store_kit.h"
+#include "tests/support/gen.h"
+#include "tests/support/model.h"
+
+enum {
+	STEPS = 1500, /* of each set of options */
+	KEYS = 120,
+	SNAPSHOTS = 3,
+	BATCH_MAX = 12,
+	SMALL_VALUE_BYTES = 60,
+	LARGE_VALUE_BYTES = 6000,
+	KEEP_ALL = 256,
+};
+
+struct limits {
+	const char *name;
+	int64_t credit_bytes;
+	uint32_t period_ms, sync_period_ms;
+	uint64_t memtable_bytes, table_bytes, level_base_bytes;
+	uint32_t block_bytes, l0_trigger;
+};
+
+static const struct limits all_limits[] = {
+    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4},
+    {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1},
+    {"a pool of one batch", 8 << 10, 0, 0, 4 << 10, 4 << 10, 8 << 10, 1 << 10,
+     2},
+    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2},
+    {"a period of 1 ms", 64 << 10, 1, 1, 8 << 10, 4 << 10, 8 << 10, 1 << 10, 3},
+    {"one memtable", 1 << 20, 0, 0, 512 << 10, 64 << 10, 256 << 10, 4 << 10, 4},
+    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 40},
+};
+
+struct world {
+	struct kit kit;
+	char path[32], child_path[32];
+	unsigned forks;
+	struct gen gen;
+	struct model model;
+	int64_t counter;
+	struct {
+		struct lsm_snapshot *snap;
+		struct model model;
+	} held[SNAPSHOTS];
+};
+
+static struct world w;
+
+static uint64_t seed;
+static uint64_t steps = STEPS;
+
+/* ---- what the store should hold -------------------------------------------
+ */
+
+static void random_key(struct buf *key)
+{
+	char text[32];
+	uint64_t n = gen_below(&w.gen, KEYS);
+	int len = snprintf(text, sizeof(text), "%c%.*s%" PRIu64,
+	                   (int)('a' + n % 3), (int)(n % 7), "xxxxxxx", n);
+
+	ASSERT_OK(buf_set(key, slice_make(text, (size_t)len)));
+}
+
+static void random_value(struct buf *value)
+{
+	uint64_t limit =
+	    gen_below(&w.gen, 40) == 0 ? LARGE_VALUE_BYTES : SMALL_VALUE_BYTES;
+
+	ASSERT_OK(buf_resize(value, (size_t)gen_below(&w.gen, limit)));
+	if (value->len > 0)
+		gen_bytes(&w.gen, value->data, value->len);
+}
+
+/* Compare a walk from `target` between bounds with the model. */
+static void check_walk(struct lsm *store, const struct lsm_snapshot *snap,
+                       const struct model *model, struct slice lower,
+                       struct slice upper, struct slice target)
+{
+	struct slice from = slice_compare(target, lower) < 0 ? lower : target;
+	size_t at = model_find(model, from);
+	struct lsm_iter *it;
+
+	ASSERT_OK(lsm_iter_create(store, snap, lower, upper, &it));
+	for (lsm_iter_seek(it, target); lsm_iter_valid(it);
+	     lsm_iter_next(it), at++) {
+		ck_assert_uint_lt(at, model->count);
+		ck_assert(slice_equal(lsm_iter_key(it),
+		                      buf_slice(&model->entries[at].key)));
+		ck_assert(slice_equal(lsm_iter_value(it),
+		                      buf_slice(&model->entries[at].value)));
+	}
+	ASSERT_OK(lsm_iter_status(it));
+	lsm_iter_destroy(it);
+	if (at < model->count)
+		ck_assert(upper.len > 0 &&
+		          slice_compare(buf_slice(&model->entries[at].key),
+		                        upper) >= 0);
+}
+
+static void check_whole(struct lsm *store, const struct lsm_snapshot *snap,
+                        const struct model *model)
+{
+	struct slice none = slice_make(NULL, 0);
+
+	check_walk(store, snap, model, none, none, none);
+}
+
+static void check_get(const struct lsm_snapshot *snap,
+                      const struct model *model)
+{
+	struct buf key = BUF_INIT, value = BUF_INIT;
+	struct slice expected;
+	enum lsm_err err;
+
+	random_key(&key);
+	err = lsm_get(w.kit.store, snap, buf_slice(&key), &value);
+	if (model_get(model, buf_slice(&key), &expected)) {
+		ASSERT_OK(err);
+		ck_assert(slice_equal(buf_slice(&value), expected));
+	} else {
+		ASSERT_ERR(err, NOT_FOUND);
+	}
+	buf_release(&key);
+	buf_release(&value);
+}
+
+/* ---- steps
+ * -------------------------------------------------------------------- */
+
+static void add_change(struct lsm_batch *batch, struct model *model)
+{
+	struct buf key = BUF_INIT, value = BUF_INIT;
+	uint64_t kind = gen_below(&w.gen, 10);
+
+	random_key(&key);
+	random_value(&value);
+	if (kind < 6) {
+		ASSERT_OK(
+		    lsm_batch_put(batch, buf_slice(&key), buf_slice(&value)));
+		model_put(model, buf_slice(&key), buf_slice(&value));
+	} else if (kind < 8) {
+		ASSERT_OK(lsm_batch_delete(batch, buf_slice(&key)));
+		model_delete(model, buf_slice(&key));
+	} else {
+		if (value.len > 8)
+			value.len = 8;
+		ASSERT_OK(
+		    lsm_batch_merge(batch, buf_slice(&key), buf_slice(&value)));
+		ASSERT_OK(model_merge(model, kit_fold, NULL, buf_slice(&key),
+		                      buf_slice(&value)));
+	}
+	buf_release(&key);
+	buf_release(&value);
+}
+
+static void write_batch(struct lsm *store, struct model *model,
+                        int64_t *counter)
+{
+	struct lsm_batch *batch;
+	uint64_t entries = 1;
+
+	if (gen_below(&w.gen, 4) == 0)
+		entries += gen_below(&w.gen, BATCH_MAX);
+	ASSERT_OK(lsm_batch_create(&batch));
+	for (uint64_t i = 0; i < entries; i++)
+		add_change(batch, model);
+	lsm_batch_count(batch, 1, (int64_t)entries);
+	*counter += (int64_t)entries;
+	ASSERT_OK(lsm_write(store, batch, NULL, NULL));
+	lsm_batch_destroy(batch);
+}
+
+static void release_snapshots(void)
+{
+	for (size_t i = 0; i < SNAPSHOTS; i++) {
+		lsm_snapshot_release(w.kit.store, w.held[i].snap);
+		w.held[i].snap = NULL;
+	}
+}
+
+static void open_store(void)
+{
+	if (w.kit.runtime == NULL)
+		ASSERT_OK(
+		    lsm_runtime_create(&w.kit.runtime_options, &w.kit.runtime));
+	ASSERT_OK(
+	    lsm_open(w.kit.runtime, w.path, &w.kit.options, &w.kit.store));
+	check_whole(w.kit.store, NULL, &w.model);
+	ck_assert_int_eq(lsm_counter(w.kit.store, 1), w.counter);
+}
+
+static void reopen(void)
+{
+	release_snapshots();
+	if (gen_below(&w.gen, 2) == 0) {
+		kit_close(&w.kit);
+	} else {
+		ASSERT_OK(lsm_close(w.kit.store));
+		w.kit.store = NULL;
+	}
+	open_store();
+}
+
+static void crash(void)
+{
+	unsigned keep = KEEP_ALL;
+
+	release_snapshots();
+	if (gen_below(&w.gen, 2) == 0) {
+		ASSERT_OK(lsm_sync(w.kit.store));
+		keep = (unsigned)gen_below(&w.gen, KEEP_ALL + 1);
+	}
+	kit_crash(&w.kit, keep, gen_u64(&w.gen));
+	open_store();
+}
+
+static void turn_snapshot(void)
+{
+	size_t i = gen_below(&w.gen, SNAPSHOTS);
+
+	if (w.held[i].snap != NULL) {
+		check_whole(w.kit.store, w.held[i].snap, &w.held[i].model);
+		lsm_snapshot_release(w.kit.store, w.held[i].snap);
+		w.held[i].snap = NULL;
+	} else {
+		ASSERT_OK(lsm_snapshot_take(w.kit.store, &w.held[i].snap));
+		model_copy(&w.held[i].model, &w.model);
+	}
+}
+
+static void read_some(void)
+{
+	struct buf lower = BUF_INIT, upper = BUF_INIT, target = BUF_INIT;
+	struct slice none = slice_make(NULL, 0);
+	const struct lsm_snapshot *snap = NULL;
+	const struct model *model = &w.model;
+	size_t i = gen_below(&w.gen, 2 * SNAPSHOTS);
+
+	if (i < SNAPSHOTS && w.held[i].snap != NULL) {
+		snap = w.held[i].snap;
+		model = &w.held[i].model;
+	}
+	for (int n = 0; n < 10; n++)
+		check_get(snap, model);
+	random_key(&lower);
+	random_key(&upper);
+	random_key(&target);
+	check_walk(w.kit.store, snap, model,
+	           gen_below(&w.gen, 3) > 0 ? buf_slice(&lower) : none,
+	           gen_below(&w.gen, 3) > 0 ? buf_slice(&upper) : none,
+	           gen_below(&w.gen, 3) > 0 ? buf_slice(&target) : none);
+	buf_release(&lower);
+	buf_release(&upper);
+	buf_release(&target);
+}
+
+static void remove_store(const char *path)
+{
+	struct env_dir *root;
+
+	ASSERT_OK(env_dir_open(w.kit.env, "/", &root));
+	ASSERT_OK(env_remove_tree(root, path + 1));
+	env_dir_close(root);
+}
+
+/* Parent and child go their own ways; one of them goes on. */
+static void fork_store(void)
+{
+	struct lsm_fork_info info;
+	struct model child_model;
+	int64_t child_counter = w.counter;
+	struct lsm *child;
+
+	model_init(&child_model);
+	model_copy(&child_model, &w.model);
+	snprintf(w.child_path, sizeof(w.child_path), "/fork%u", w.forks++);
+	ASSERT_OK(lsm_export(w.kit.store, w.child_path, &info));
+	ck_assert_uint_eq(info.bytes_flushed, 0);
+	write_batch(w.kit.store, &w.model, &w.counter);
+	ASSERT_OK(
+	    lsm_open(w.kit.runtime, w.child_path, &w.kit.options, &child));
+	check_whole(child, NULL, &child_model);
+	for (int i = 0; i < 10; i++) {
+		write_batch(child, &child_model, &child_counter);
+		write_batch(w.kit.store, &w.model, &w.counter);
+	}
+	check_whole(child, NULL, &child_model);
+	check_whole(w.kit.store, NULL, &w.model);
+	if (gen_below(&w.gen, 2) == 0) {
+		ASSERT_OK(lsm_close(child));
+		remove_store(w.child_path);
+	} else {
+		release_snapshots();
+		ASSERT_OK(lsm_close(w.kit.store));
+		w.kit.store = child;
+		remove_store(w.path);
+		memcpy(w.path, w.child_path, sizeof(w.path));
+		model_copy(&w.model, &child_model);
+		w.counter = child_counter;
+	}
+	model_release(&child_model);
+}
+
+static void take_step(void)
+{
+	uint64_t dice = gen_below(&w.gen, 1000);
+
+	if (dice < 850)
+		write_batch(w.kit.store, &w.model, &w.counter);
+	else if (dice < 925)
+		read_some();
+	else if (dice < 950)
+		turn_snapshot();
+	else if (dice < 965)
+		ASSERT_OK(lsm_flush(w.kit.store));
+	else if (dice < 970)
+		ASSERT_OK(lsm_compact_all(w.kit.store));
+	else if (dice < 975)
+		ASSERT_OK(lsm_sync(w.kit.store));
+	else if (dice < 982)
+		reopen();
+	else if (dice < 992)
+		crash();
+	else
+		fork_store();
+}
+
+static void set_options(const struct limits *limits)
+{
+	w.kit.runtime_options.credit_bytes = limits->credit_bytes;
+	w.kit.runtime_options.period_ms = limits->period_ms;
+	w.kit.runtime_options.sync_period_ms = limits->sync_period_ms;
+	w.kit.options.memtable_bytes = limits->memtable_bytes;
+	w.kit.options.table_bytes = limits->table_bytes;
+	w.kit.options.level_base_bytes = limits->level_base_bytes;
+	w.kit.options.block_bytes = limits->block_bytes;
+	w.kit.options.l0_trigger = limits->l0_trigger;
+}
+
+START_TEST(random_work_reads_like_the_model)
+{
+	memset(&w, 0, sizeof(w));
+	fprintf(stderr, "%s, %" PRIu64 " steps: seed %" PRIu64 "\n",
+	        all_limits[_i].name, steps, seed);
+	gen_init(&w.gen, seed + (uint64_t)_i);
+	kit_init(&w.kit);
+	set_options(&all_limits[_i]);
+	model_init(&w.model);
+	strcpy(w.path, "/st");
+	ASSERT_OK(lsm_create(w.kit.env, w.path, slice_str("owner")));
+	open_store();
+	for (uint64_t i = 0; i < steps; i++)
+		take_step();
+	check_whole(w.kit.store, NULL, &w.model);
+	release_snapshots();
+	kit_close(&w.kit);
+	open_store();
+	for (size_t i = 0; i < SNAPSHOTS; i++)
+		model_release(&w.held[i].model);
+	model_release(&w.model);
+	kit_release(&w.kit);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("model");
+	TCase *tc = tcase_create("model");
+	const char *text = getenv("SHALEFS_STEPS");
+
+	seed = gen_seed(20261122);
+	if (text != NULL && text[0] != '\0')
+		steps = strtoull(text, NULL, 0);
+	tcase_add_loop_test(tc, random_work_reads_like_the_model, 0,
+	                    (int)(sizeof(all_limits) / sizeof(all_limits[0])));
+	suite_add_tcase(suite, tc);
+	return kit_run(suite);
+}

@@ -1,0 +1,218 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# stats.sh: each figure of stats --json moves when it should, and agrees with
+# what can be measured from outside: /proc of the daemon, the files of the
+# store, the options, how much was written.
+. "$(dirname "$0")/mount_kit.sh"
+kit_begin
+
+store=$scratch/store
+mnt=$scratch/mnt
+mib=1048576
+
+# $1 MiB that do not compress into the file $2, in writes of 64 KiB.
+write_noise() {
+	dd if=/dev/urandom of="$2" bs=64K count=$(($1 * 16)) \
+		iflag=fullblock status=none
+}
+
+now_ns() {
+	date +%s%N
+}
+
+# A line of /proc/PID/FILE of the daemon.
+proc_figure() {
+	sed -n "s/^$2:[[:space:]]*\\([0-9]*\\).*/\\1/p" \
+		"/proc/$(daemon_pid "$mnt")/$1"
+}
+
+resident() {
+	echo $(($(proc_figure status VmRSS) * 1024))
+}
+
+sum_of_levels() {
+	sum=0
+	level=0
+	shalefs stats --json "$mnt" >"$scratch/figures"
+	levels=$("$tools/json_figure" levels <"$scratch/figures")
+	while [ "$level" -lt "$levels" ]; do
+		sum=$((sum + $("$tools/json_figure" "levels.$level.$1" \
+			<"$scratch/figures")))
+		level=$((level + 1))
+	done
+	echo "$sum"
+}
+
+count_tables() {
+	find "$store/pool" -name '*.sst' | wc -l
+}
+
+bytes_of_tables() {
+	find "$store/pool" -name '*.sst' -printf '%s\n' |
+		awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# What a compaction has replaced goes a moment later.
+levels_agree() {
+	[ "$(sum_of_levels files)" -eq "$(count_tables)" ] &&
+		[ "$(sum_of_levels bytes)" -eq "$(bytes_of_tables)" ]
+}
+
+is_below() {
+	[ "$(figure "$mnt" "$1")" -lt "$2" ]
+}
+
+# claim_within TEXT VALUE MEASURED PERCENT
+claim_within() {
+	kit_off=$(($2 > $3 ? $2 - $3 : $3 - $2))
+	[ $((kit_off * 100)) -le $(($3 * $4)) ] ||
+		fail "$1: $2 is not within $4 % of $3"
+	say "ok: $1 ($2, measured $3)"
+}
+
+# ---- limits: what the options say --------------------------------------------
+
+shalefs mkfs "$store"
+start_mount "$store" "$mnt" memory=32M,credit=2M
+claim_number "memory.budget_bytes is the option" \
+	"$(figure "$mnt" memory.budget_bytes)" -eq $((32 * mib))
+claim_number "credit.limit_bytes is the option" \
+	"$(figure "$mnt" credit.limit_bytes)" -eq $((2 * mib))
+claim_number "cache.limit_bytes is a quarter of the budget" \
+	"$(figure "$mnt" cache.limit_bytes)" -eq $((8 * mib))
+stop_mount "$mnt"
+start_mount "$store" "$mnt" memory=64M,credit=0
+claim_number "another budget, another figure" \
+	"$(figure "$mnt" memory.budget_bytes)" -eq $((64 * mib))
+claim_number "credit off is a limit of 0" \
+	"$(figure "$mnt" credit.limit_bytes)" -eq 0
+claim_number "and another cache" \
+	"$(figure "$mnt" cache.limit_bytes)" -eq $((16 * mib))
+stop_mount "$mnt"
+start_mount "$store" "$mnt" memory=256M
+claim_number "credit is 64 MiB by default" \
+	"$(figure "$mnt" credit.limit_bytes)" -eq $((64 * mib))
+
+# ---- credit, io, sequence: what is written -----------------------------------
+
+used=$(figure "$mnt" credit.used_bytes)
+peak=$(figure "$mnt" credit.peak_bytes)
+written=$(figure "$mnt" io.bytes_written)
+wchar=$(proc_figure io wchar)
+write_noise 8 "$mnt/noise"
+grown=$(($(figure "$mnt" credit.used_bytes) - used))
+claim_number "credit.used_bytes grows by what is written" \
+	"$grown" -ge $((8 * mib))
+claim_number "and by little more" "$grown" -le $((9 * mib))
+claim_number "credit.peak_bytes is at least that" \
+	"$(figure "$mnt" credit.peak_bytes)" -ge $((used + grown))
+claim_number "and has moved" "$(figure "$mnt" credit.peak_bytes)" -gt "$peak"
+grown=$(($(figure "$mnt" io.bytes_written) - written))
+claim_number "io.bytes_written grows by at least what is written" \
+	"$grown" -ge $((8 * mib))
+claim_number "and no more than the daemon's calls wrote" \
+	"$grown" -le $(($(proc_figure io wchar) - wchar))
+
+sequence=$(figure "$mnt" sequence)
+i=0
+while [ "$i" -lt 100 ]; do
+	i=$((i + 1))
+	mkdir "$mnt/dir$i"
+done
+grown=$(($(figure "$mnt" sequence) - sequence))
+claim_number "sequence counts at least each of 100 operations" \
+	"$grown" -ge 100
+claim_number "and what an operation changes is bounded" "$grown" -le 1000
+
+claim_within "memory.resident_bytes is VmRSS" \
+	"$(figure "$mnt" memory.resident_bytes)" "$(resident)" 10
+resident=$(figure "$mnt" memory.resident_bytes)
+write_noise 16 "$mnt/more"
+claim_number "it grows with what is held" \
+	"$(figure "$mnt" memory.resident_bytes)" -gt $((resident + 4 * mib))
+
+sequence=$(figure "$mnt" sequence)
+stop_mount "$mnt"
+
+# ---- levels: the tables in the pool ------------------------------------------
+
+start_mount "$store" "$mnt" memory=64M,credit=1M
+claim_number "sequence goes on where it was" \
+	"$(figure "$mnt" sequence)" -ge "$sequence"
+claim_number "a close leaves no credit used" \
+	"$(figure "$mnt" credit.used_bytes)" -lt 65536
+files=$(sum_of_levels files)
+claim_number "there are tables" "$files" -gt 0
+wait_until "levels[] name the files of the pool" levels_agree
+say "ok: levels[] count the pool's tables ($(count_tables)) and their bytes" \
+	"($(bytes_of_tables))"
+
+# ---- cache, bytes_read: what is read -----------------------------------------
+
+cached=$(figure "$mnt" cache.used_bytes)
+read_before=$(figure "$mnt" io.bytes_read)
+rchar=$(proc_figure io rchar)
+cat "$mnt/more" >/dev/null
+grown=$(($(figure "$mnt" io.bytes_read) - read_before))
+# A block or two were read before, to find the file.
+claim_number "io.bytes_read grows by what is read" \
+	"$grown" -ge $((15 * mib))
+claim_number "and no more than the daemon's calls read" \
+	"$grown" -le $(($(proc_figure io rchar) - rchar))
+claim_number "cache.used_bytes grows with what is read" \
+	"$(figure "$mnt" cache.used_bytes)" -gt $((cached + 4 * mib))
+claim_number "and stays below its limit" \
+	"$(figure "$mnt" cache.used_bytes)" -le $((16 * mib))
+
+# ---- waits, stall: what must wait --------------------------------------------
+
+claim_number "nobody has waited yet" "$(figure "$mnt" credit.waits)" -eq 0
+claim_number "for no time" "$(figure "$mnt" credit.stall_ns)" -eq 0
+bytes=$(sum_of_levels bytes)
+before_ns=$(now_ns)
+for i in 1 2 3 4; do
+	write_noise 8 "$mnt/flat-out-$i" &
+	eval "writer$i=$!"
+done
+# shellcheck disable=SC2154
+for writer in $writer1 $writer2 $writer3 $writer4; do
+	wait "$writer" || fail "a writer failed"
+done
+elapsed=$(($(now_ns) - before_ns))
+claim_number "credit.waits counts writers who found none" \
+	"$(figure "$mnt" credit.waits)" -gt 0
+claim_number "credit.stall_ns is how long they waited" \
+	"$(figure "$mnt" credit.stall_ns)" -gt 0
+claim_number "no longer than four writers were at work" \
+	"$(figure "$mnt" credit.stall_ns)" -le $((4 * elapsed))
+claim_number "credit.peak_bytes stays at the limit" \
+	"$(figure "$mnt" credit.peak_bytes)" -le "$mib"
+claim_number "credit.used_bytes too" \
+	"$(figure "$mnt" credit.used_bytes)" -le "$mib"
+claim_number "levels[].bytes grow by what was flushed" \
+	"$(sum_of_levels bytes)" -gt $((bytes + 24 * mib))
+wait_until "levels[] name the files of the pool" levels_agree
+say "ok: levels[] follow compaction ($(count_tables) tables," \
+	"$(bytes_of_tables) bytes)"
+
+# ---- the rest ----------------------------------------------------------------
+
+claim_number "fs.files counts what find does" \
+	"$(figure "$mnt" fs.files)" -eq "$(find "$mnt" | wc -l)"
+claim_number "fs.used_bytes is the sum of blocks" \
+	"$(figure "$mnt" fs.used_bytes)" -eq \
+	$(($(find "$mnt" -type f -printf '%b\n' |
+		awk '{ sum += $1 } END { print sum }') * 512))
+claim "stats prints a table for people" sh -c \
+	"'$program' stats '$mnt' | grep -q 'credit limit.*1.0 MiB'"
+claim "of a mountpoint and of its store alike" test \
+	"$(figure "$store" credit.limit_bytes)" -eq "$mib"
+claim "mounted is true" test "$(figure "$mnt" mounted)" = true
+sequence=$(figure "$mnt" sequence)
+stop_mount "$mnt"
+claim "mounted is false afterwards" test "$(figure "$store" mounted)" = false
+claim_number "a store at rest knows its sequence" \
+	"$(figure "$store" sequence)" -ge "$sequence"
+claim_number "and its files" "$(figure "$store" fs.files)" -gt 100
+check_clean "$store"
+kit_end
