@@ -71,8 +71,8 @@ enum {
 	LSM_KEY_MAX_BYTES = 1024,
 	LSM_VALUE_MAX_BYTES = 4 << 20,
 	LSM_BATCH_MAX_BYTES = 64 << 20, /* one batch, encoded */
-	LSM_COUNTERS = 8,               /* opaque 64-bit counters of the owner */
-	LSM_OWNER_AREA_BYTES = 256,     /* opaque bytes in the superblock */
+	LSM_COUNTERS = 8,           /* opaque 64-bit counters of the owner */
+	LSM_OWNER_AREA_BYTES = 256, /* opaque bytes in the superblock */
 	LSM_LEVELS = 7,
 };
 
@@ -119,19 +119,20 @@ typedef enum lsm_err (*lsm_fold_fn)(void *ctx, struct slice key, bool has_base,
                                     struct buf *value);
 
 struct lsm_options {
-	const struct env *env;      /* NULL: the operating system */
-	lsm_fold_fn fold;           /* NULL: merge is refused with INVALID */
+	const struct env *env; /* NULL: the operating system */
+	lsm_fold_fn fold;      /* NULL: merge is refused with INVALID */
 	void *fold_ctx;
-	bool read_only;             /* change nothing on disk */
-	uint64_t memtable_bytes;    /* seal at this size; 0: 3/8 of the credit,
+	bool read_only;          /* change nothing on disk */
+	uint64_t memtable_bytes; /* seal at this size; 0: 3/8 of the credit,
 	                               or 64 MiB when credit is off */
-	uint32_t block_bytes;       /* uncompressed target; 0: 8 KiB */
-	uint64_t table_bytes;       /* compaction output; 0: 32 MiB */
-	uint64_t level_base_bytes;  /* largest size of the base level; 0: 256 MiB */
-	uint32_t l0_trigger;        /* tables in L0 that start a compaction; 0: 4 */
-	uint32_t log_step_bytes;    /* first preallocation of a log, which grows
+	uint32_t block_bytes;    /* uncompressed target; 0: 8 KiB */
+	uint64_t table_bytes;    /* compaction output; 0: 32 MiB */
+	uint64_t
+	    level_base_bytes; /* largest size of the base level; 0: 256 MiB */
+	uint32_t l0_trigger;  /* tables in L0 that start a compaction; 0: 4 */
+	uint32_t log_step_bytes;  /* first preallocation of a log, which grows
 	                               with use; 0: 64 KiB */
-	uint32_t nospace_wait_ms;   /* a growing write waits so long for reclaim
+	uint32_t nospace_wait_ms; /* a growing write waits so long for reclaim
 	                               on a full disk; 0: 5,000 */
 };
 
@@ -250,8 +251,9 @@ size_t lsm_batch_bytes(const struct lsm_batch *batch); /* keys and values */
  * Apply the batch. `admission` NULL makes the call take credit itself, which
  * may wait: then no lock may be held. An admission that is too small is an
  * error (INVALID) and is returned to the pool. On return the batch is in the
- * log and visible, or nothing of it ever will be. *seq_out (NULL allowed) gets
- * the sequence number of the batch, for lsm_sync_upto().
+ * log and visible, or nothing of it ever will be. A batch without entries does
+ * nothing, whatever its counters say. *seq_out (NULL allowed) gets the sequence
+ * number of its last entry.
  * Errors: CLOSED, POISONED, READ_ONLY, NOSPACE, TOO_BIG, INVALID, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_write(struct lsm *store,
@@ -317,7 +319,7 @@ struct slice lsm_iter_value(const struct lsm_iter *iter);
 /* ---- fork ------------------------------------------------------------- */
 
 struct lsm_fork_info {
-	uint64_t sequence;      /* the fork holds everything up to here */
+	uint64_t sequence; /* the fork holds everything up to here */
 	uint64_t files_linked;
 	uint64_t files_reflinked;
 	uint64_t files_copied;
@@ -349,7 +351,8 @@ struct lsm_stats {
 		uint64_t waits, stall_ns, oversize;
 	} credit;
 	struct {
-		uint64_t arena_bytes, arena_peak_bytes; /* malloc'ed by arenas */
+		uint64_t arena_bytes,
+		    arena_peak_bytes; /* malloc'ed by arenas */
 	} memory;
 	struct {
 		uint64_t limit_bytes, used_bytes, hits, misses;

@@ -43,10 +43,11 @@ struct cache_handle *cache_lookup(struct cache *cache,
  * `key` is there already, the new value replaces it for later lookups.
  * Errors: NOMEM, and then `value` is still the caller's.
  */
-LSM_MUST_CHECK enum lsm_err
-cache_insert(struct cache *cache, const struct cache_key *key, void *value,
-             uint64_t charge_bytes, cache_destroy_fn destroy,
-             struct cache_handle **handle_out);
+LSM_MUST_CHECK enum lsm_err cache_insert(struct cache *cache,
+                                         const struct cache_key *key,
+                                         void *value, uint64_t charge_bytes,
+                                         cache_destroy_fn destroy,
+                                         struct cache_handle **handle_out);
 
 void *cache_value(const struct cache_handle *handle);
 void cache_release(struct cache *cache, struct cache_handle *handle);

@@ -27,7 +27,7 @@ void log_set_sink(log_sink_fn sink, void *ctx);
 void log_set_level(enum log_level level);
 
 void log_printf(enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_printf(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_printf(LOG_LEVEL_WARNING, __VA_ARGS__)

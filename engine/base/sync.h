@@ -18,7 +18,7 @@
 enum sync_rank {
 	SYNC_RANK_OUTER = 10,     /* callers of the engine: 10 to 99 */
 	SYNC_RANK_FORK = 100,     /* store: one export at a time */
-	SYNC_RANK_COMPACT = 105, /* store: one compaction at a time */
+	SYNC_RANK_COMPACT = 105,  /* store: one compaction at a time */
 	SYNC_RANK_COMMIT = 110,   /* store: the commit queue */
 	SYNC_RANK_SYNC = 120,     /* store: the sync leader */
 	SYNC_RANK_MANIFEST = 130, /* store: one manifest writer at a time */
@@ -28,7 +28,7 @@ enum sync_rank {
 	SYNC_RANK_WORKER = 170,   /* compact: job queues */
 	SYNC_RANK_CREDIT = 180,   /* mem: the credit pool */
 	SYNC_RANK_CACHE = 190,    /* base: one cache shard */
-	SYNC_RANK_WAL = 195,     /* wal: one sync of a log at a time */
+	SYNC_RANK_WAL = 195,      /* wal: one sync of a log at a time */
 	SYNC_RANK_ENV = 200,      /* io: the in-memory env and fault env */
 	SYNC_RANK_LOG = 250,      /* base: the log sink */
 	SYNC_RANK_LEAF = 255,     /* takes nothing further */

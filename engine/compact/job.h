@@ -26,9 +26,9 @@ struct job_context {
 	struct fold_fn fold;
 	const uint64_t *snapshots; /* ascending */
 	size_t snapshot_count;
-	uint64_t table_bytes;      /* 0: one table whatever its size */
+	uint64_t table_bytes; /* 0: one table whatever its size */
 	uint32_t block_bytes;
-	const atomic_bool *stop;   /* looked at often: give up with CLOSED */
+	const atomic_bool *stop; /* looked at often: give up with CLOSED */
 };
 
 /*
@@ -36,11 +36,9 @@ struct job_context {
  * tables, appended to *edit as additions at `level`. `split_families` false makes
  * one table of it all (a flush). Errors: those of env, CORRUPT, CLOSED, NOMEM.
  */
-LSM_MUST_CHECK enum lsm_err job_write_tables(const struct job_context *context,
-                                             struct iter *stream,
-                                             unsigned level,
-                                             bool split_families,
-                                             struct edit *edit);
+LSM_MUST_CHECK enum lsm_err
+job_write_tables(const struct job_context *context, struct iter *stream,
+                 unsigned level, bool split_families, struct edit *edit);
 
 /*
  * Carry out the plan against `version` (the one it was picked from, which tells

@@ -21,7 +21,7 @@ enum pick_why {
 };
 
 struct pick_options {
-	uint32_t l0_trigger;       /* tables */
+	uint32_t l0_trigger; /* tables */
 	uint64_t level_base_bytes;
 	uint64_t table_bytes;
 	enum pick_why why;
@@ -30,7 +30,8 @@ struct pick_options {
 /* Tables of `level` and of `output_level` to be merged into output_level. */
 struct compact_plan {
 	unsigned level, output_level;
-	struct table_meta **inputs[2]; /* of level, of output_level; references */
+	struct table_meta *
+	    *inputs[2]; /* of level, of output_level; references */
 	size_t input_count[2];
 	bool trivial; /* inputs[0] can move as they are */
 };

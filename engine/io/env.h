@@ -46,7 +46,8 @@ struct env_ops {
 	/* Call `each` for every name but . and .., in any order, until it returns
 	   an error, which is then returned. */
 	enum lsm_err (*dir_list)(struct env_dir *dir,
-	                         enum lsm_err (*each)(void *ctx, const char *name),
+	                         enum lsm_err (*each)(void *ctx,
+	                                              const char *name),
 	                         void *ctx);
 	/* Whole and free bytes of the filesystem, free as an ordinary user sees
 	   it. */
@@ -73,7 +74,8 @@ struct env_ops {
 	                        struct env_dir *to, const char *to_name);
 
 	enum lsm_err (*open)(struct env_dir *dir, const char *name,
-	                     enum env_open_mode mode, struct env_file **file_out);
+	                     enum env_open_mode mode,
+	                     struct env_file **file_out);
 	/* Closing also lets go of a lock. Its error matters for written files. */
 	enum lsm_err (*close)(struct env_file *file);
 	enum lsm_err (*size)(struct env_file *file, uint64_t *size_out);
@@ -86,7 +88,8 @@ struct env_ops {
 	/* fdatasync: contents and size. */
 	enum lsm_err (*sync)(struct env_file *file);
 	/* Ask for bytes to be on their way to the disk; a hint, never fails. */
-	void (*write_behind)(struct env_file *file, uint64_t offset, uint64_t len);
+	void (*write_behind)(struct env_file *file, uint64_t offset,
+	                     uint64_t len);
 	/* Reserve zero bytes so that writing them cannot meet a full disk; the
 	   size grows. NOT_SUPPORTED, unlogged, where it cannot be done. */
 	enum lsm_err (*preallocate)(struct env_file *file, uint64_t offset,
@@ -122,9 +125,8 @@ const struct env *env_posix(void);
 
 /* ---- calls through the table: one each, same names ---------------------- */
 
-LSM_MUST_CHECK enum lsm_err env_dir_open(const struct env *env,
-                                         const char *path,
-                                         struct env_dir **dir_out);
+LSM_MUST_CHECK enum lsm_err
+env_dir_open(const struct env *env, const char *path, struct env_dir **dir_out);
 LSM_MUST_CHECK enum lsm_err env_dir_open_at(struct env_dir *parent,
                                             const char *name,
                                             struct env_dir **dir_out);
@@ -135,9 +137,8 @@ LSM_MUST_CHECK enum lsm_err env_dir_sync(struct env_dir *dir);
 LSM_MUST_CHECK enum lsm_err
 env_dir_list(struct env_dir *dir,
              enum lsm_err (*each)(void *ctx, const char *name), void *ctx);
-LSM_MUST_CHECK enum lsm_err env_dir_space(struct env_dir *dir,
-                                          uint64_t *total_out,
-                                          uint64_t *free_out);
+LSM_MUST_CHECK enum lsm_err
+env_dir_space(struct env_dir *dir, uint64_t *total_out, uint64_t *free_out);
 LSM_MUST_CHECK enum lsm_err env_dir_lock(struct env_dir *dir, const char *name,
                                          bool shared,
                                          struct env_file **lock_out);
@@ -158,8 +159,7 @@ LSM_MUST_CHECK enum lsm_err env_open(struct env_dir *dir, const char *name,
                                      enum env_open_mode mode,
                                      struct env_file **file_out);
 enum lsm_err env_close(struct env_file *file); /* NULL is allowed */
-LSM_MUST_CHECK enum lsm_err env_size(struct env_file *file,
-                                     uint64_t *size_out);
+LSM_MUST_CHECK enum lsm_err env_size(struct env_file *file, uint64_t *size_out);
 LSM_MUST_CHECK enum lsm_err env_read(struct env_file *file, uint64_t offset,
                                      void *data, size_t len, size_t *got_out);
 LSM_MUST_CHECK enum lsm_err env_write(struct env_file *file, uint64_t offset,
@@ -178,9 +178,8 @@ void env_io_stats(const struct env *env, struct env_io_stats *stats);
 /* ---- what is built from those --------------------------------------------- */
 
 /* Read the whole file, of at most `limit_bytes` (more: CORRUPT, logged). */
-LSM_MUST_CHECK enum lsm_err env_read_file(struct env_dir *dir,
-                                          const char *name, size_t limit_bytes,
-                                          struct buf *out);
+LSM_MUST_CHECK enum lsm_err env_read_file(struct env_dir *dir, const char *name,
+                                          size_t limit_bytes, struct buf *out);
 
 /* Write a new file whole and, with `sync`, make its bytes durable; the folder is
    the caller's to sync. On error no file is left. */

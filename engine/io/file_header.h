@@ -20,10 +20,11 @@ struct file_id {
 
 /* On disk. Frozen. */
 enum file_kind {
-	FILE_KIND_TABLE = 1,    /* .sst */
-	FILE_KIND_LOG = 2,      /* .wal */
-	FILE_KIND_LIST = 3,     /* .list */
-	FILE_KIND_MANIFEST = 4, /* branches/<id>/MANIFEST-<n>; not in the pool */
+	FILE_KIND_TABLE = 1, /* .sst */
+	FILE_KIND_LOG = 2,   /* .wal */
+	FILE_KIND_LIST = 3,  /* .list */
+	FILE_KIND_MANIFEST =
+	    4, /* branches/<id>/MANIFEST-<n>; not in the pool */
 };
 
 enum {

@@ -137,15 +137,16 @@ void credit_expire(struct credit_pool *pool);
 bool credit_has_nospace(struct credit_pool *pool);
 
 struct credit_stats {
-	int64_t limit_bytes;  /* 0: off */
-	uint64_t used_bytes;  /* taken and not given back */
-	uint64_t peak_bytes;  /* the most that ever was */
+	int64_t limit_bytes;    /* 0: off */
+	uint64_t used_bytes;    /* taken and not given back */
+	uint64_t peak_bytes;    /* the most that ever was */
 	uint64_t mutable_bytes; /* of accounts that did not fail */
-	uint64_t flushes;     /* queued or running; of these accounts */
-	uint64_t waiters;     /* now */
-	uint64_t waits;       /* takers that ever had to wait */
-	uint64_t stall_ns;    /* their waiting together */
-	uint64_t oversize;    /* batches larger than the limit that were admitted */
+	uint64_t flushes;       /* queued or running; of these accounts */
+	uint64_t waiters;       /* now */
+	uint64_t waits;         /* takers that ever had to wait */
+	uint64_t stall_ns;      /* their waiting together */
+	uint64_t
+	    oversize; /* batches larger than the limit that were admitted */
 	bool kicked;
 };
 void credit_pool_stats(struct credit_pool *pool, struct credit_stats *stats);

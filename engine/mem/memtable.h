@@ -43,10 +43,11 @@ uint64_t memtable_bound(size_t max_block_bytes, size_t entries, size_t bytes);
  * Copy one version and append it to *chain; it is not visible yet. Errors:
  * NOMEM; what was prepared before stays, as garbage, until the table is freed.
  */
-LSM_MUST_CHECK enum lsm_err
-memtable_prepare(struct memtable *mem, struct slice user, uint64_t seq,
-                 enum key_kind kind, struct slice value,
-                 struct memtable_chain *chain);
+LSM_MUST_CHECK enum lsm_err memtable_prepare(struct memtable *mem,
+                                             struct slice user, uint64_t seq,
+                                             enum key_kind kind,
+                                             struct slice value,
+                                             struct memtable_chain *chain);
 
 /*
  * Settle the credit of the prepared batch: of `taken` bytes the memtable keeps

@@ -30,10 +30,10 @@ enum {
 struct skiplist_node;
 
 struct skiplist {
-	struct arena *arena;                /* constant; not owned */
+	struct arena *arena; /* constant; not owned */
 	_Atomic(struct skiplist_node *) head[SKIPLIST_MAX_HEIGHT];
-	atomic_int height;                  /* grows; a stale value is harmless */
-	uint64_t random;                    /* writer */
+	atomic_int height; /* grows; a stale value is harmless */
+	uint64_t random;   /* writer */
 };
 
 void skiplist_init(struct skiplist *list, struct arena *arena);

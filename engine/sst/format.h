@@ -41,7 +41,7 @@ struct sst_footer {
 	struct sst_handle index; /* the top one */
 	struct sst_handle filter;
 	struct sst_handle properties;
-	uint8_t index_levels;    /* 1 or 2 */
+	uint8_t index_levels; /* 1 or 2 */
 };
 
 size_t sst_handle_encode(struct sst_handle handle, uint8_t *out);
@@ -68,11 +68,9 @@ LSM_MUST_CHECK enum lsm_err sst_block_encode(struct file_id id, uint64_t offset,
  * Read, check and decompress one block into *raw. `name` is for the log line,
  * which names file and offset. Errors: CORRUPT, IO, NOMEM.
  */
-LSM_MUST_CHECK enum lsm_err sst_block_read(struct env_file *file,
-                                           const char *name, struct file_id id,
-                                           uint64_t file_bytes,
-                                           enum sst_block_type type,
-                                           struct sst_handle handle,
-                                           struct buf *raw);
+LSM_MUST_CHECK enum lsm_err
+sst_block_read(struct env_file *file, const char *name, struct file_id id,
+               uint64_t file_bytes, enum sst_block_type type,
+               struct sst_handle handle, struct buf *raw);
 
 #endif

@@ -24,11 +24,9 @@ struct table;
  * Open the table `id` of `file_bytes` bytes (from the manifest) in the folder
  * `pool`. `blocks` is borrowed. Errors: those of env, CORRUPT, NEWER. Logged.
  */
-LSM_MUST_CHECK enum lsm_err table_open(struct env_dir *pool, struct file_id id,
-                                       const struct uuid *family,
-                                       uint64_t file_bytes,
-                                       struct cache *blocks,
-                                       struct table **table_out);
+LSM_MUST_CHECK enum lsm_err
+table_open(struct env_dir *pool, struct file_id id, const struct uuid *family,
+           uint64_t file_bytes, struct cache *blocks, struct table **table_out);
 void table_close(struct table *table); /* NULL is allowed */
 
 /*

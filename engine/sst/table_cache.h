@@ -14,7 +14,8 @@
 struct table_source {
 	struct env_dir *pool;
 	struct uuid family;
-	struct cache *files;  /* open tables; limit in table_cache_charge() units */
+	struct cache
+	    *files; /* open tables; limit in table_cache_charge() units */
 	struct cache *blocks;
 };
 

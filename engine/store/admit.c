@@ -31,11 +31,10 @@ static void ask_for_space(struct lsm *store, uint64_t now)
 	credit_pool_stats(store->runtime->credit, &credit);
 	kept = store_reserve_bytes(store, total) + credit.used_bytes +
 	       2 * WAL_STEP_MAX_BYTES; /* the active log and the next */
-	atomic_store_explicit(&store->space_left,
-	                      left > kept && left - kept < INT64_MAX
-	                              ? (int64_t)(left - kept)
-	                              : 0,
-	                      memory_order_relaxed);
+	atomic_store_explicit(
+	    &store->space_left,
+	    left > kept && left - kept < INT64_MAX ? (int64_t)(left - kept) : 0,
+	    memory_order_relaxed);
 }
 
 static bool take_space(struct lsm *store, uint64_t bytes)
@@ -47,10 +46,9 @@ static bool take_space(struct lsm *store, uint64_t bytes)
 	for (;;) {
 		if (atomic_fetch_sub_explicit(&store->space_left, need,
 		                              memory_order_relaxed) >= need &&
-		    (asked ||
-		     now - atomic_load_explicit(&store->space_asked_ns,
-		                                memory_order_relaxed) <
-		             SPACE_ASK_NS))
+		    (asked || now - atomic_load_explicit(&store->space_asked_ns,
+		                                         memory_order_relaxed) <
+		                  SPACE_ASK_NS))
 			return true;
 		if (asked)
 			return false;
@@ -74,8 +72,8 @@ static bool may_reclaim(struct lsm *store)
 /* Wait until flushes and compactions made room, up to nospace_wait_ms. */
 static enum lsm_err wait_for_space(struct lsm *store, uint64_t bytes)
 {
-	uint64_t end = sync_now_ns() +
-	               (uint64_t)store->options.nospace_wait_ms * 1000000;
+	uint64_t end =
+	    sync_now_ns() + (uint64_t)store->options.nospace_wait_ms * 1000000;
 	enum lsm_err err = LSM_OK;
 
 	while (err == LSM_OK && !take_space(store, bytes)) {
@@ -157,7 +155,7 @@ bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 }
 
 _Static_assert(sizeof(struct credit_waiter) <=
-                       sizeof(((struct lsm_admit_request *)0)->private_area),
+                   sizeof(((struct lsm_admit_request *)0)->private_area),
                "a request has room for the pool's waiter");
 _Static_assert(_Alignof(struct credit_waiter) <= _Alignof(uint64_t),
                "and it is aligned");
@@ -170,10 +168,10 @@ static struct credit_waiter *waiter_of(struct lsm_admit_request *request)
 static void async_granted(struct credit_waiter *waiter, enum lsm_err err)
 {
 	struct lsm_admit_request *request =
-		(struct lsm_admit_request
-	                 *)(void *)((char *)waiter -
-	                            offsetof(struct lsm_admit_request,
-	                                     private_area));
+	    (struct lsm_admit_request *)(void *)((char *)waiter -
+	                                         offsetof(
+						     struct lsm_admit_request,
+						     private_area));
 
 	if (err != LSM_OK)
 		request->admission = (struct lsm_admission){NULL, 0};

@@ -170,7 +170,7 @@ enum lsm_err batch_reader_counters(struct batch_reader *reader,
 		if ((reader->counter_mask & 1u << i) != 0)
 			counters[i] = (int64_t)((uint64_t)counters[i] +
 			                        (uint64_t)cursor_signed_varint(
-			                                &reader->cursor));
+						    &reader->cursor));
 	}
 	if (reader->cursor.bad || cursor_left(&reader->cursor) != 0)
 		return LSM_ERR_CORRUPT;

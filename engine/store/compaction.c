@@ -83,7 +83,7 @@ static bool period_is_over(struct lsm *store)
 {
 	uint64_t now = sync_now_ns();
 	uint64_t period_ns =
-		(uint64_t)store->runtime->options.period_ms * 1000000;
+	    (uint64_t)store->runtime->options.period_ms * 1000000;
 
 	if (!atomic_exchange(&store->reclaim, false) &&
 	    (period_ns == 0 || now < store->period_due_ns))
@@ -103,9 +103,9 @@ static void seal_if_idle(struct lsm *store)
 
 void store_compact_run(struct worker_job *job)
 {
-	struct lsm *store = (struct lsm *)(void *)((char *)job -
-	                                           offsetof(struct lsm,
-	                                                    compact_job));
+	struct lsm *store =
+	    (struct lsm *)(void *)((char *)job -
+	                           offsetof(struct lsm, compact_job));
 	struct worker_pool *workers = store->runtime->workers;
 	bool done = false;
 	enum lsm_err err;
@@ -117,13 +117,12 @@ void store_compact_run(struct worker_job *job)
 		seal_if_idle(store);
 		do {
 			err = compact_once(store, PICK_PERIOD, NULL, &done);
-		} while (err == LSM_OK && done &&
-		         !atomic_load(&store->stop));
+		} while (err == LSM_OK && done && !atomic_load(&store->stop));
 	}
 	if (err != LSM_OK && err != LSM_ERR_CLOSED) {
 		store->compact_retry_ms = store->compact_retry_ms == 0
-		                                  ? STORE_RETRY_MIN_MS
-		                                  : store->compact_retry_ms * 2;
+		                              ? STORE_RETRY_MIN_MS
+		                              : store->compact_retry_ms * 2;
 		if (store->compact_retry_ms > STORE_RETRY_MAX_MS)
 			store->compact_retry_ms = STORE_RETRY_MAX_MS;
 		log_warning("%s: a compaction failed (%s); trying again in "

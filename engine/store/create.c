@@ -30,10 +30,9 @@ static enum lsm_err make_folder(struct env_dir *parent, const char *name,
 }
 
 /* Everything but the superblock; nothing is synced. */
-static enum lsm_err write_layout(struct layout *l, struct manifest_state *state,
-                                 enum lsm_err (*fill)(void *ctx,
-                                                      struct env_dir *pool),
-                                 void *ctx)
+static enum lsm_err
+write_layout(struct layout *l, struct manifest_state *state,
+             enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx)
 {
 	char name[STORE_BRANCH_NAME_BYTES];
 	enum lsm_err err;
@@ -67,11 +66,10 @@ static enum lsm_err sync_layout(const struct layout *l, bool filled)
 	return err;
 }
 
-enum lsm_err store_lay_out(struct env_dir *dir, const struct superblock *sb,
-                           struct manifest_state *state,
-                           enum lsm_err (*fill)(void *ctx,
-                                                struct env_dir *pool),
-                           void *ctx)
+enum lsm_err
+store_lay_out(struct env_dir *dir, const struct superblock *sb,
+              struct manifest_state *state,
+              enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx)
 {
 	struct layout l = {.dir = dir, .place.family = sb->family};
 	uint8_t bytes[SUPERBLOCK_BYTES];
@@ -145,7 +143,7 @@ static enum lsm_err check_leftover(struct env_dir *dir, const char *path,
 static enum lsm_err clear_leftovers(struct env_dir *dir, const char *path)
 {
 	enum lsm_err err =
-		env_dir_list(dir, refuse_foreign, (void *)(uintptr_t)path);
+	    env_dir_list(dir, refuse_foreign, (void *)(uintptr_t)path);
 
 	if (err == LSM_OK)
 		err = check_leftover(dir, path, POOL_DIR);

@@ -118,9 +118,9 @@ enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 
 void store_flush_run(struct worker_job *job)
 {
-	struct lsm *store = (struct lsm *)(void *)((char *)job -
-	                                           offsetof(struct lsm,
-	                                                    flush_job));
+	struct lsm *store =
+	    (struct lsm *)(void *)((char *)job -
+	                           offsetof(struct lsm, flush_job));
 	enum lsm_err err;
 	bool more;
 
@@ -141,8 +141,8 @@ void store_flush_run(struct worker_job *job)
 		runtime_watch_nospace(store->runtime);
 	}
 	store->flush_retry_ms = store->flush_retry_ms == 0
-	                                ? STORE_RETRY_MIN_MS
-	                                : store->flush_retry_ms * 2;
+	                            ? STORE_RETRY_MIN_MS
+	                            : store->flush_retry_ms * 2;
 	if (store->flush_retry_ms > STORE_RETRY_MAX_MS)
 		store->flush_retry_ms = STORE_RETRY_MAX_MS;
 	log_warning("%s: a flush failed (%s); trying again in %u ms",

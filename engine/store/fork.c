@@ -162,8 +162,8 @@ static enum lsm_err share_files(void *ctx, struct env_dir *pool)
 static enum lsm_err child_superblock(const struct lsm *store,
                                      struct superblock *sb)
 {
-	enum lsm_err err = superblock_init(sb, store->env,
-	                                   lsm_owner_area(store));
+	enum lsm_err err =
+	    superblock_init(sb, store->env, lsm_owner_area(store));
 
 	sb->family = store->superblock.family;
 	sb->compat = store->superblock.compat;

@@ -59,11 +59,11 @@ static enum lsm_err give_up_manifest(struct lsm *store, const char *what)
 
 static bool edits_outgrow_list(const struct lsm *store)
 {
-	uint64_t list_bytes = store->state.list_table_count *
-	                      STORE_LIST_ENTRY_BYTES;
+	uint64_t list_bytes =
+	    store->state.list_table_count * STORE_LIST_ENTRY_BYTES;
 	uint64_t most = list_bytes > STORE_MANIFEST_ROLL_BYTES
-	                        ? list_bytes
-	                        : STORE_MANIFEST_ROLL_BYTES;
+	                    ? list_bytes
+	                    : STORE_MANIFEST_ROLL_BYTES;
 
 	return manifest_bytes(store->manifest) > most;
 }
@@ -89,8 +89,8 @@ static enum lsm_err publish_over_list(struct lsm *store, struct file_id id,
 	if (err == LSM_OK)
 		err = manifest_publish(&store->place, state, fresh_out);
 	if (err != LSM_OK && !is_harmless(err))
-		err = give_up_manifest(
-			store, "a new manifest could not be published");
+		err = give_up_manifest(store,
+		                       "a new manifest could not be published");
 	return err;
 }
 
@@ -150,7 +150,7 @@ enum lsm_err store_log_edit(struct lsm *store, const struct edit *edit)
 		err = manifest_reserve(store->manifest, edit);
 		if (err == LSM_ERR_POISONED)
 			err = give_up_manifest(
-				store, "the manifest could not be written");
+			    store, "the manifest could not be written");
 	}
 	if (err == LSM_OK)
 		err = manifest_state_copy(&store->state, &next);

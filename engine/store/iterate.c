@@ -100,8 +100,7 @@ static bool past_upper(const struct lsm_iter *it, struct slice user)
    stream behind them. */
 static enum lsm_err fold_key(struct lsm_iter *it, enum fold_result *result_out)
 {
-	enum lsm_err err =
-		buf_set(&it->key, key_user(iter_key(it->inner)));
+	enum lsm_err err = buf_set(&it->key, key_user(iter_key(it->inner)));
 	bool wanted = true;
 
 	if (err != LSM_OK)
@@ -113,9 +112,9 @@ static enum lsm_err fold_key(struct lsm_iter *it, enum fold_result *result_out)
 		if (!slice_equal(key_user(ikey), buf_slice(&it->key)))
 			break;
 		if (wanted && key_seq(ikey) <= it->seq)
-			wanted = fold_visit(&it->fold, key_seq(ikey),
-			                    key_kind(ikey),
-			                    iter_value(it->inner));
+			wanted =
+			    fold_visit(&it->fold, key_seq(ikey), key_kind(ikey),
+			               iter_value(it->inner));
 		iter_next(it->inner);
 	}
 	err = iter_status(it->inner);

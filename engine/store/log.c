@@ -133,7 +133,8 @@ enum lsm_err store_seal(struct lsm *store)
 	assert(gen->log != NULL);
 	err = wal_writer_seal(gen->log);
 	if (err != LSM_OK) {
-		store_fail(store, LSM_ERR_POISONED, "a log could not be sealed");
+		store_fail(store, LSM_ERR_POISONED,
+		           "a log could not be sealed");
 		generation_unref(next);
 		free(fresh);
 		return LSM_ERR_POISONED;
@@ -198,9 +199,8 @@ static enum lsm_err logged_generations(struct lsm *store,
 	}
 	sync_lock(&store->tree_mu);
 	for (size_t i = 0; i <= view->sealed_count; i++) {
-		struct generation *g = i < view->sealed_count
-		                               ? view->sealed[i]
-		                               : view->active;
+		struct generation *g =
+		    i < view->sealed_count ? view->sealed[i] : view->active;
 
 		if (g->log == NULL)
 			continue;
@@ -227,8 +227,8 @@ static enum lsm_err sync_logs(struct lsm *store)
 	for (size_t i = 0; i < count; i++) {
 		struct wal_writer *log = gens[i]->log;
 
-		if (err == LSM_OK && wal_writer_synced(log) <
-		                             wal_writer_size(log)) {
+		if (err == LSM_OK &&
+		    wal_writer_synced(log) < wal_writer_size(log)) {
 			err = wal_writer_sync(log);
 			if (err != LSM_OK) {
 				store_fail(store, LSM_ERR_POISONED,
@@ -260,8 +260,8 @@ enum lsm_err lsm_sync(struct lsm *store)
 		/* Read first: what is visible now lies in the logs below. */
 		covers = lsm_sequence(store);
 		err = atomic_load(&store->failed) == LSM_ERR_POISONED
-		              ? LSM_ERR_POISONED
-		              : sync_logs(store);
+		          ? LSM_ERR_POISONED
+		          : sync_logs(store);
 		sync_lock(&store->sync_mu);
 		store->syncing = false;
 		if (err == LSM_OK && covers > store->synced_seq)

@@ -35,8 +35,8 @@ static void set_defaults(struct lsm_options *o, int64_t credit_bytes)
 {
 	if (o->memtable_bytes == 0)
 		o->memtable_bytes = credit_bytes > 0
-		                            ? (uint64_t)credit_bytes / 8 * 3
-		                            : OPEN_MEMTABLE_BYTES;
+		                        ? (uint64_t)credit_bytes / 8 * 3
+		                        : OPEN_MEMTABLE_BYTES;
 	if (o->block_bytes == 0)
 		o->block_bytes = OPEN_BLOCK_BYTES;
 	if (o->table_bytes == 0)
@@ -187,8 +187,7 @@ static enum lsm_err alloc_store(struct lsm_runtime *runtime, const char *path,
 	store->env = options->env != NULL ? options->env : env_posix();
 	snprintf(store->path, sizeof(store->path), "%s", path);
 	set_defaults(&store->options, runtime->options.credit_bytes);
-	store->max_block_bytes =
-		max_block_bytes(store->options.memtable_bytes);
+	store->max_block_bytes = max_block_bytes(store->options.memtable_bytes);
 	manifest_state_init(&store->state);
 	init_locks(store);
 	init_jobs(store);
@@ -215,8 +214,8 @@ static enum lsm_err open_folders(struct lsm *store)
 			          LOCK_NAME);
 	}
 	if (err == LSM_OK) {
-		err = env_dir_open_at(store->dir, POOL_DIR,
-		                      &store->source.pool);
+		err =
+		    env_dir_open_at(store->dir, POOL_DIR, &store->source.pool);
 		if (err == LSM_ERR_NOT_FOUND) {
 			log_error("%s: the store has no folder %s", store->path,
 			          POOL_DIR);
@@ -292,8 +291,7 @@ static void cancel_jobs(struct lsm *store)
 }
 
 enum lsm_err lsm_open(struct lsm_runtime *runtime, const char *path,
-                      const struct lsm_options *options,
-                      struct lsm **store_out)
+                      const struct lsm_options *options, struct lsm **store_out)
 {
 	struct lsm *store;
 	enum lsm_err err;

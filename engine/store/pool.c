@@ -17,9 +17,9 @@ struct entry {
 };
 
 struct pool {
-	struct env_dir *dir;      /* constant */
-	void (*wake)(void *ctx);  /* constant */
-	void *ctx;                /* constant */
+	struct env_dir *dir;     /* constant */
+	void (*wake)(void *ctx); /* constant */
+	void *ctx;               /* constant */
 
 	struct sync_mutex mu;
 	/* All below: guarded by mu. */
@@ -88,8 +88,8 @@ static struct entry **find(struct pool *pool, enum file_kind kind,
 	struct entry **p = &pool->slots[slot_of(pool, kind, id)];
 
 	sync_assert_held(&pool->mu);
-	while (*p != NULL && ((*p)->file.kind != kind ||
-	                      !file_id_equal((*p)->file.id, id)))
+	while (*p != NULL &&
+	       ((*p)->file.kind != kind || !file_id_equal((*p)->file.id, id)))
 		p = &(*p)->next;
 	return p;
 }
@@ -110,8 +110,8 @@ static void grow(struct pool *pool)
 	pool->slot_count = old_count * 2;
 	for (size_t i = 0; i < old_count; i++) {
 		for (struct entry *e = old[i], *next; e != NULL; e = next) {
-			struct entry **p = &slots[slot_of(pool, e->file.kind,
-			                                  e->file.id)];
+			struct entry **p =
+			    &slots[slot_of(pool, e->file.kind, e->file.id)];
 
 			next = e->next;
 			e->next = *p;
@@ -121,8 +121,7 @@ static void grow(struct pool *pool)
 	free(old);
 }
 
-enum lsm_err pool_ref(struct pool *pool, enum file_kind kind,
-                      struct file_id id)
+enum lsm_err pool_ref(struct pool *pool, enum file_kind kind, struct file_id id)
 {
 	enum lsm_err err = LSM_OK;
 	struct entry **p;

@@ -27,7 +27,8 @@ struct replay {
 	struct edit edit;       /* tables made; logs replayed */
 	uint64_t last_seq;
 	int64_t counters[LSM_COUNTERS];
-	bool cut;               /* a log was torn: later ones hold nothing */
+	bool cut;       /* a log was torn: later ones hold nothing */
+	bool rehearsal; /* only look whether it can be done */
 };
 
 /* ---- branches ---------------------------------------------------------------- */
@@ -132,11 +133,11 @@ static enum lsm_err read_branches(struct lsm *store)
 {
 	struct branch_scan scan = {.store = store};
 	enum lsm_err err =
-		env_dir_open_at(store->dir, BRANCHES_DIR, &scan.branches);
+	    env_dir_open_at(store->dir, BRANCHES_DIR, &scan.branches);
 
 	if (err == LSM_OK && !store->options.read_only)
-		err = env_dir_list(scan.branches, drop_temporary,
-		                   scan.branches);
+		err =
+		    env_dir_list(scan.branches, drop_temporary, scan.branches);
 	if (err == LSM_OK)
 		err = env_dir_list(scan.branches, read_branch, &scan);
 	env_dir_close(scan.branches);
@@ -165,7 +166,8 @@ static enum lsm_err write_out(struct replay *replay)
 	struct iter *iter = NULL;
 	enum lsm_err err;
 
-	if (memtable_entries(replay->gen->mem) == 0 || store->options.read_only)
+	if (memtable_entries(replay->gen->mem) == 0 ||
+	    store->options.read_only || replay->rehearsal)
 		return LSM_OK;
 	err = store_job_context(store, &snapshots, &context);
 	reduce.fold = context.fold;
@@ -196,7 +198,7 @@ static enum lsm_err take_credit(struct replay *replay,
 	enum lsm_err err = LSM_OK;
 
 	*taken_out = 0;
-	if (store->options.read_only)
+	if (store->options.read_only || replay->rehearsal)
 		return LSM_OK; /* all of it stays in memory: not charged */
 	if (memtable_bytes(replay->gen->mem) >= store->options.memtable_bytes)
 		err = write_out(replay);
@@ -222,7 +224,7 @@ static enum lsm_err replay_entries(struct replay *replay,
 		enum key_kind kind;
 
 		err = batch_reader_next(reader, &kind, &key, &value);
-		if (err == LSM_OK)
+		if (err == LSM_OK && !replay->rehearsal)
 			err = memtable_prepare(mem, key, reader->first_seq + i,
 			                       kind, value, &chain);
 	}
@@ -383,44 +385,82 @@ static enum lsm_err stand_ready(struct lsm *store, struct replay *replay)
 	return LSM_OK;
 }
 
-enum lsm_err store_recover(struct lsm *store)
+static enum lsm_err replay_init(struct replay *replay, struct lsm *store)
 {
-	struct replay replay = {.store = store};
-	bool ro = store->options.read_only;
-	enum lsm_err err;
+	*replay = (struct replay){.store = store};
+	edit_init(&replay->edit);
+	replay->last_seq = store->state.flushed_seq;
+	memcpy(replay->counters, store->state.counters,
+	       sizeof(replay->counters));
+	return generation_create(
+	    store, store->options.read_only ? NULL : store->credit,
+	    &replay->gen);
+}
 
-	edit_init(&replay.edit);
-	err = read_branches(store);
-	if (err != LSM_OK)
-		goto out;
-	store->place.pool = store->source.pool;
-	store->place.dir = store->branch_dir;
-	store->place.family = store->superblock.family;
+static void replay_release(struct replay *replay)
+{
+	generation_unref(replay->gen);
+	edit_release(&replay->edit);
+}
 
-	replay.last_seq = store->state.flushed_seq;
-	memcpy(replay.counters, store->state.counters,
-	       sizeof(replay.counters));
-	/*
-	 * What was read may be in the page cache only, of a process that died:
-	 * a file that it does not name may be named by what is on the disk. So
-	 * nothing is deleted before it was published anew, durably.
-	 */
-	if (!ro)
-		err = begin_manifest(store);
-	if (err == LSM_OK && !ro)
-		err = pool_sweep(store->pool);
+/* Read the logs once without doing anything: a store that has to be refused is
+   left as it was found. */
+static enum lsm_err rehearse(struct lsm *store)
+{
+	struct replay replay;
+	enum lsm_err err = replay_init(&replay, store);
+
+	replay.rehearsal = true;
 	if (err == LSM_OK)
-		err = generation_create(store, ro ? NULL : store->credit,
-		                        &replay.gen);
+		err = replay_logs(&replay);
+	replay_release(&replay);
+	return err;
+}
+
+/*
+ * What was read may be in the page cache only, of a process that died: a file
+ * that it does not name may be named by what is on the disk. So nothing is
+ * deleted before it was published anew, durably.
+ */
+static enum lsm_err take_over(struct lsm *store)
+{
+	enum lsm_err err = rehearse(store);
+
+	if (err == LSM_OK)
+		err = begin_manifest(store);
+	if (err == LSM_OK)
+		err = pool_sweep(store->pool);
+	return err;
+}
+
+static enum lsm_err recover_main(struct lsm *store)
+{
+	bool ro = store->options.read_only;
+	struct replay replay;
+	enum lsm_err err = ro ? LSM_OK : take_over(store);
+
+	if (err != LSM_OK)
+		return err;
+	err = replay_init(&replay, store);
 	if (err == LSM_OK)
 		err = replay_logs(&replay);
 	if (err == LSM_OK && !ro)
 		err = replace_logs(store, &replay);
 	if (err == LSM_OK)
 		err = stand_ready(store, &replay);
-out:
-	generation_unref(replay.gen);
-	edit_release(&replay.edit);
+	replay_release(&replay);
+	return err;
+}
+
+enum lsm_err store_recover(struct lsm *store)
+{
+	enum lsm_err err = read_branches(store);
+
+	store->place.pool = store->source.pool;
+	store->place.dir = store->branch_dir;
+	store->place.family = store->superblock.family;
+	if (err == LSM_OK)
+		err = recover_main(store);
 	/* The tables that it made before it was refused; nothing names them. */
 	if (err != LSM_OK)
 		store_gc_run(&store->gc_job);

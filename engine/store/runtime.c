@@ -61,9 +61,8 @@ static void unpin(struct lsm_runtime *runtime, struct lsm *store)
 static void run_kick(struct worker_job *job)
 {
 	struct lsm_runtime *runtime =
-		(struct lsm_runtime *)(void *)((char *)job -
-	                                       offsetof(struct lsm_runtime,
-	                                                kick));
+	    (struct lsm_runtime *)(void *)((char *)job -
+	                                   offsetof(struct lsm_runtime, kick));
 	struct lsm *store = pin_victim(runtime);
 	struct credit_stats credit;
 	enum lsm_err err = LSM_OK;
@@ -84,9 +83,9 @@ static void run_kick(struct worker_job *job)
 static void run_expire(struct worker_job *job)
 {
 	struct lsm_runtime *runtime =
-		(struct lsm_runtime *)(void *)((char *)job -
-	                                       offsetof(struct lsm_runtime,
-	                                                expire));
+	    (struct lsm_runtime *)(void *)((char *)job -
+	                                   offsetof(struct lsm_runtime,
+	                                            expire));
 
 	credit_expire(runtime->credit);
 	if (credit_has_nospace(runtime->credit))
@@ -115,10 +114,9 @@ enum lsm_err lsm_runtime_create(const struct lsm_runtime_options *options,
 	worker_job_init(&runtime->expire, WORKER_UPKEEP, run_expire);
 	if (options->compaction_threads > 0)
 		threads[WORKER_COMPACT] =
-			options->compaction_threads >
-					RUNTIME_COMPACTION_THREADS_MAX
-				? RUNTIME_COMPACTION_THREADS_MAX
-				: options->compaction_threads;
+		    options->compaction_threads > RUNTIME_COMPACTION_THREADS_MAX
+			? RUNTIME_COMPACTION_THREADS_MAX
+			: options->compaction_threads;
 
 	err = credit_pool_create(options->credit_bytes, kick, runtime,
 	                         &runtime->credit);

@@ -70,14 +70,13 @@ enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
                             uint64_t *free_bytes_out)
 {
 	uint64_t reserve;
-	enum lsm_err err = env_dir_space(store->dir, total_bytes_out,
-	                                 free_bytes_out);
+	enum lsm_err err =
+	    env_dir_space(store->dir, total_bytes_out, free_bytes_out);
 
 	if (err != LSM_OK)
 		return err;
 	reserve = store_reserve_bytes(store, *total_bytes_out);
-	*free_bytes_out = *free_bytes_out > reserve
-	                          ? *free_bytes_out - reserve
-	                          : 0;
+	*free_bytes_out =
+	    *free_bytes_out > reserve ? *free_bytes_out - reserve : 0;
 	return LSM_OK;
 }

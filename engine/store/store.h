@@ -34,16 +34,18 @@
 #include "wal/wal_writer.h"
 
 enum {
-	STORE_GROUP_MAX = 64,             /* batches of a commit group */
-	STORE_GROUP_MAX_BYTES = 1 << 20,  /* of a commit group */
-	STORE_GROUP_SMALL_BYTES = 128 << 10, /* a small leader takes on so much */
-	STORE_NUMBER_STEP = 256,          /* file numbers reserved at a time */
+	STORE_GROUP_MAX = 64,            /* batches of a commit group */
+	STORE_GROUP_MAX_BYTES = 1 << 20, /* of a commit group */
+	STORE_GROUP_SMALL_BYTES = 128
+	                          << 10, /* a small leader takes on so much */
+	STORE_NUMBER_STEP = 256,         /* file numbers reserved at a time */
 	STORE_MANIFEST_ROLL_BYTES = 64 << 10,
-	STORE_LIST_ENTRY_BYTES = 128,     /* about what a list takes for a table */
+	STORE_LIST_ENTRY_BYTES = 128, /* about what a list takes for a table */
 	STORE_RETRY_MIN_MS = 50,
 	STORE_RETRY_MAX_MS = 5000,
 	STORE_PATH_MAX_BYTES = 4096,
-	STORE_BRANCH_NAME_BYTES = 17, /* a branch's folder: 16 hex digits, NUL */
+	STORE_BRANCH_NAME_BYTES =
+	    17, /* a branch's folder: 16 hex digits, NUL */
 };
 
 #define POOL_DIR "pool"
@@ -59,14 +61,14 @@ enum {
  */
 struct generation {
 	atomic_uint refs;
-	struct pool *pool;       /* constant; not owned */
-	struct memtable *mem;    /* constant */
-	struct wal_writer *log;  /* set once, under tree_mu, by the leader; NULL
+	struct pool *pool;      /* constant; not owned */
+	struct memtable *mem;   /* constant */
+	struct wal_writer *log; /* set once, under tree_mu, by the leader; NULL
 	                            until the first write */
-	uint64_t last_seq;       /* constant once sealed */
+	uint64_t last_seq;      /* constant once sealed */
 	int64_t counters[LSM_COUNTERS]; /* constant once sealed */
-	bool spare_asked;        /* leader */
-	struct generation *newer; /* tree_mu: the queue of sealed ones */
+	bool spare_asked;               /* leader */
+	struct generation *newer;       /* tree_mu: the queue of sealed ones */
 };
 
 struct view {
@@ -83,7 +85,7 @@ struct commit {
 	uint64_t taken;          /* credit */
 	struct commit *next;
 	struct sync_cond turn;
-	uint64_t seq;            /* of the batch's last entry */
+	uint64_t seq; /* of the batch's last entry */
 	enum lsm_err err;
 	bool done;
 };
@@ -116,8 +118,8 @@ struct lsm {
 	_Atomic(enum lsm_err) failed; /* LSM_OK, or why nothing is written any
 	                                 more; set once */
 	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
-	atomic_bool stop;       /* jobs give up */
-	atomic_bool reclaim;    /* the disk is full: do not wait for the period */
+	atomic_bool stop;                            /* jobs give up */
+	atomic_bool reclaim; /* the disk is full: do not wait for the period */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
@@ -158,8 +160,8 @@ struct lsm {
 	struct view *view;
 	struct generation *oldest_sealed, *newest_sealed;
 	struct lsm_snapshot *snapshots; /* ascending */
-	uint64_t flush_tries;    /* ended, well or not */
-	enum lsm_err flush_err;  /* of the last */
+	uint64_t flush_tries;           /* ended, well or not */
+	enum lsm_err flush_err;         /* of the last */
 
 	/* Each its own job's. */
 	uint32_t flush_retry_ms, compact_retry_ms;
@@ -212,10 +214,10 @@ LSM_MUST_CHECK enum lsm_err store_open_parent(const struct env *env,
  * counts: so everything is written first and synced together. ext4 then commits
  * its journal once or twice, not for each file.
  */
-LSM_MUST_CHECK enum lsm_err store_lay_out(
-	struct env_dir *dir, const struct superblock *sb,
-	struct manifest_state *state,
-	enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx);
+LSM_MUST_CHECK enum lsm_err
+store_lay_out(struct env_dir *dir, const struct superblock *sb,
+              struct manifest_state *state,
+              enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx);
 
 void store_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);
 

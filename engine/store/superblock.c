@@ -76,14 +76,15 @@ void superblock_encode(const struct superblock *sb,
 
 static enum lsm_err check_bytes(struct slice s, const char *path)
 {
-	if (s.len < sizeof(magic) || memcmp(s.data, magic, sizeof(magic)) != 0) {
+	if (s.len < sizeof(magic) ||
+	    memcmp(s.data, magic, sizeof(magic)) != 0) {
 		log_error("%s: not a shalefs store: %s has no magic number",
 		          path, SUPERBLOCK_NAME);
 		return LSM_ERR_NOT_STORE;
 	}
 	if (s.len != SUPERBLOCK_BYTES ||
 	    checksum_seeded(slice_make(s.data, AT_CHECKSUM), 0) !=
-	            get_u64(s.data + AT_CHECKSUM)) {
+	        get_u64(s.data + AT_CHECKSUM)) {
 		log_error("%s/%s: damaged superblock: bad checksum or size",
 		          path, SUPERBLOCK_NAME);
 		return LSM_ERR_CORRUPT;

@@ -3,8 +3,7 @@
  * verify.c: read every byte that the store names and report what is wrong.
  *
  * Superblock, manifests and base lists were read whole, with their checksums,
- * when the store was opened; what is left are tables, logs, and the modes and
- * presence of sealed files.
+ * when the store was opened; what is left are tables and logs.
  */
 #include <stdio.h>
 
@@ -35,8 +34,8 @@ static enum lsm_err verify_table(struct verification *v,
 	const struct table_source *source = &v->store->source;
 	struct table_ref ref;
 	uint64_t faults = 0;
-	enum lsm_err err = table_cache_get(source, meta->id,
-	                                   meta->info.file_bytes, &ref);
+	enum lsm_err err =
+	    table_cache_get(source, meta->id, meta->info.file_bytes, &ref);
 
 	if (err == LSM_ERR_NOMEM)
 		return err;
@@ -105,8 +104,8 @@ static enum lsm_err hold_main(struct lsm *store, struct manifest_state *state)
 	sync_lock(&store->manifest_mu);
 	err = manifest_state_copy(&store->state, state);
 	while (err == LSM_OK && held < state->log_count) {
-		err = pool_ref(store->pool, FILE_KIND_LOG,
-		               state->logs[held].id);
+		err =
+		    pool_ref(store->pool, FILE_KIND_LOG, state->logs[held].id);
 		held += err == LSM_OK;
 	}
 	sync_unlock(&store->manifest_mu);

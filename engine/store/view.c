@@ -7,8 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum lsm_err generation_create(struct lsm *store,
-                               struct credit_account *credit,
+enum lsm_err generation_create(struct lsm *store, struct credit_account *credit,
                                struct generation **gen_out)
 {
 	struct generation *gen = calloc(1, sizeof(*gen));
@@ -51,7 +50,7 @@ void generation_unref(struct generation *gen)
 enum lsm_err view_alloc(size_t cap, struct view **view_out)
 {
 	struct view *view =
-		calloc(1, sizeof(*view) + cap * sizeof(view->sealed[0]));
+	    calloc(1, sizeof(*view) + cap * sizeof(view->sealed[0]));
 
 	*view_out = view;
 	if (view == NULL)
@@ -63,9 +62,8 @@ enum lsm_err view_alloc(size_t cap, struct view **view_out)
 
 void view_unref(struct view *view)
 {
-	if (view == NULL ||
-	    atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) !=
-	            1)
+	if (view == NULL || atomic_fetch_sub_explicit(
+				&view->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < view->sealed_count; i++)
 		generation_unref(view->sealed[i]);

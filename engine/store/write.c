@@ -96,8 +96,8 @@ static void gather(struct lsm *store, struct commit *leader,
 		most = leader->batch->rep.len + STORE_GROUP_SMALL_BYTES;
 
 	sync_lock(&store->commit_mu);
-	for (struct commit *c = leader; c != NULL && c->batch != NULL &&
-	                                group->count < STORE_GROUP_MAX;
+	for (struct commit *c = leader;
+	     c != NULL && c->batch != NULL && group->count < STORE_GROUP_MAX;
 	     c = c->next) {
 		if (c != leader && bytes + c->batch->rep.len > most)
 			break;
@@ -115,8 +115,8 @@ static enum lsm_err number_batches(struct lsm *store, struct group *group)
 
 	for (size_t i = 0; i < group->count; i++) {
 		struct commit *c = group->members[i];
-		enum lsm_err err = batch_finish(c->batch, seq + 1,
-		                                &group->payloads[i]);
+		enum lsm_err err =
+		    batch_finish(c->batch, seq + 1, &group->payloads[i]);
 
 		if (err != LSM_OK)
 			return err;
@@ -216,7 +216,8 @@ static enum lsm_err commit_group(struct lsm *store, struct group *group)
 	if (err == LSM_ERR_NOMEM)
 		goto out; /* before anything was written */
 	if (err != LSM_OK) {
-		store_fail(store, LSM_ERR_POISONED, "a log could not be written");
+		store_fail(store, LSM_ERR_POISONED,
+		           "a log could not be written");
 		err = LSM_ERR_POISONED;
 		goto out;
 	}
@@ -251,8 +252,8 @@ static enum lsm_err check_batch(struct lsm *store,
 		return LSM_ERR_INVALID;
 	if (admission != NULL &&
 	    (admission->store != store ||
-	     admission->bytes < lsm_admission_bound(store, batch->entries,
-	                                            batch->bytes)))
+	     admission->bytes <
+	         lsm_admission_bound(store, batch->entries, batch->bytes)))
 		return LSM_ERR_INVALID;
 	return LSM_OK;
 }
@@ -266,10 +267,10 @@ enum lsm_err lsm_write(struct lsm *store, struct lsm_batch *batch,
 
 	if (err == LSM_OK && batch->entries > 0 && admission == NULL) {
 		admission = &own;
-		err = lsm_admit(store,
-		                lsm_admission_bound(store, batch->entries,
-		                                    batch->bytes),
-		                false, &own);
+		err = lsm_admit(
+		    store,
+		    lsm_admission_bound(store, batch->entries, batch->bytes),
+		    false, &own);
 	}
 	if (err != LSM_OK || batch->entries == 0) {
 		if (admission != NULL)

@@ -5,8 +5,9 @@
  *
  *   branches/<id>/CURRENT       one line: the name of the manifest in force
  *   branches/<id>/MANIFEST-<n>  record 1: the branch (identity, the id of its
- * base list), record 2 and on: edits, marks pool/<creator>-<n>.list     sealed:
- * one edit that adds a whole list of tables
+ *                               base list), record 2 and on: edits, marks
+ *   pool/<creator>-<n>.list     sealed: one edit that adds a whole list of
+ *                               tables
  *
  * The state is the base list with all edits applied in order. Forks name the
  * same base list. Manifest and list are framed as logs (wal/record.h): a torn

@@ -23,12 +23,10 @@ struct wal_reader;
  * header only.
  * Errors: those of env, CORRUPT (header), NEWER. Logged.
  */
-LSM_MUST_CHECK enum lsm_err wal_reader_open(struct env_dir *pool,
-                                            enum file_kind kind,
-                                            struct file_id id,
-                                            const struct uuid *family,
-                                            uint64_t promised_upto,
-                                            struct wal_reader **reader_out);
+LSM_MUST_CHECK enum lsm_err
+wal_reader_open(struct env_dir *pool, enum file_kind kind, struct file_id id,
+                const struct uuid *family, uint64_t promised_upto,
+                struct wal_reader **reader_out);
 void wal_reader_close(struct wal_reader *reader); /* NULL is allowed */
 
 /*
@@ -42,7 +40,8 @@ LSM_MUST_CHECK enum lsm_err wal_reader_next(struct wal_reader *reader,
 
 /* Valid once *more_out was false: */
 bool wal_reader_sealed(const struct wal_reader *reader); /* ended with END */
-uint64_t wal_reader_end(const struct wal_reader *reader); /* offset of the end */
+uint64_t
+wal_reader_end(const struct wal_reader *reader); /* offset of the end */
 /* The largest synced_upto that any record of the log carries. Above
    FILE_HEADER_BYTES it proves that every earlier log was durable too. */
 uint64_t wal_reader_promise(const struct wal_reader *reader);

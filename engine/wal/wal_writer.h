@@ -28,9 +28,10 @@ struct wal_writer;
  * written. Neither the file nor the folder is synced. On error no file is left.
  * Errors: those of env.
  */
-LSM_MUST_CHECK enum lsm_err
-wal_writer_create(struct env_dir *pool, const struct file_header *header,
-                  uint32_t step_bytes, struct wal_writer **writer_out);
+LSM_MUST_CHECK enum lsm_err wal_writer_create(struct env_dir *pool,
+                                              const struct file_header *header,
+                                              uint32_t step_bytes,
+                                              struct wal_writer **writer_out);
 
 /* Close, without sealing; NULL is allowed. */
 void wal_writer_destroy(struct wal_writer *writer);

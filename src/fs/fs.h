@@ -29,12 +29,13 @@ struct fs;
 
 enum {
 	FS_ROOT_INO = 1,
-	FS_FIRST_INO = 16, /* 2 and 3 are .snap and .fork, the rest is reserved */
+	FS_FIRST_INO =
+	    16, /* 2 and 3 are .snap and .fork, the rest is reserved */
 	FS_NAME_MAX_BYTES = 255,
 	FS_SYMLINK_MAX_BYTES = 4095,
 	FS_XATTR_MAX_BYTES = 65536,
 	FS_LINK_MAX = 65000,
-	FS_COPY_MAX_BYTES = 1 << 20, /* of one fs_copy_range() */
+	FS_COPY_MAX_BYTES = 1 << 20,  /* of one fs_copy_range() */
 	FS_WRITE_MAX_BYTES = 1 << 20, /* of one fs_write() */
 };
 
@@ -83,7 +84,8 @@ int fs_errno(enum lsm_err err);
 int fs_sync(struct fs *fs);
 
 struct fs_usage {
-	uint64_t total_bytes, free_bytes, available_bytes; /* of the disk below */
+	uint64_t total_bytes, free_bytes,
+	    available_bytes; /* of the disk below */
 	uint64_t used_bytes; /* allocated to files */
 	uint64_t inodes;
 	uint64_t free_inodes;
@@ -94,9 +96,9 @@ int fs_statfs(struct fs *fs, struct fs_usage *usage);
 
 /* Operations that need credit, for fs_credit(). */
 enum fs_credit_kind {
-	FS_CREDIT_NAME,  /* mknod, mkdir, symlink, link, rename, unlink, rmdir */
-	FS_CREDIT_ATTR,  /* setattr without size */
-	FS_CREDIT_SIZE,  /* setattr with size, fallocate */
+	FS_CREDIT_NAME, /* mknod, mkdir, symlink, link, rename, unlink, rmdir */
+	FS_CREDIT_ATTR, /* setattr without size */
+	FS_CREDIT_SIZE, /* setattr with size, fallocate */
 	FS_CREDIT_XATTR, /* payload: value bytes */
 	FS_CREDIT_WRITE, /* payload: data bytes */
 	FS_CREDIT_COPY,  /* copy_range */
@@ -123,8 +125,8 @@ int fs_mknod(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
              uint32_t mode, uint64_t rdev, struct fs_attr *attr);
 int fs_mkdir(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
              uint32_t mode, struct fs_attr *attr);
-int fs_symlink(struct fs *fs, struct fs_op *op, uint64_t dir,
-               struct slice name, struct slice target, struct fs_attr *attr);
+int fs_symlink(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
+               struct slice target, struct fs_attr *attr);
 int fs_readlink(struct fs *fs, uint64_t ino, struct buf *target);
 /* EMLINK at FS_LINK_MAX, EPERM for a directory; of an orphan made by
    fs_tmpfile(): it gets its first name. */

@@ -81,9 +81,7 @@ static uint8_t *make_values(void)
 	if (values == NULL)
 		die("values", "out of memory");
 	for (size_t i = 0; i < POOL_BYTES + VALUE_MAX_BYTES; i++)
-		values[i] = (i / 16) % 2 == 0
-		                    ? 'x'
-		                    : (uint8_t)scatter(i + 1);
+		values[i] = (i / 16) % 2 == 0 ? 'x' : (uint8_t)scatter(i + 1);
 	return values;
 }
 
@@ -99,10 +97,10 @@ static enum lsm_err write_batch(struct writer *w, struct lsm_batch *batch,
 
 		snprintf(key, sizeof(key), "%016" PRIx64,
 		         w->config->sequential ? n : scatter(n));
-		err = lsm_batch_put(batch, slice_make(key, KEY_BYTES),
-		                    slice_make(w->values +
-		                                       scatter(n) % POOL_BYTES,
-		                               w->config->value_bytes));
+		err = lsm_batch_put(
+		    batch, slice_make(key, KEY_BYTES),
+		    slice_make(w->values + scatter(n) % POOL_BYTES,
+		               w->config->value_bytes));
 	}
 	if (err == LSM_OK)
 		err = lsm_write(w->store, batch, NULL, NULL);
@@ -136,7 +134,7 @@ static void write_all(const struct config *config, struct lsm *store,
 	uint64_t share = ops / config->threads;
 
 	for (uint32_t i = 0; i < config->threads; i++) {
-		writers[i] = (struct writer){config, store, values,
+		writers[i] = (struct writer){config,    store, values,
 		                             share * i, share, LSM_OK};
 		if (i == config->threads - 1)
 			writers[i].count = ops - share * i;
@@ -281,8 +279,7 @@ static int check_result(const struct config *config, const struct result *r)
 		printf("FAIL: arenas held more than was charged\n");
 		bad = 1;
 	}
-	if (r->waits == 0 &&
-	    r->bytes >= 20 * (uint64_t)config->budget_bytes) {
+	if (r->waits == 0 && r->bytes >= 20 * (uint64_t)config->budget_bytes) {
 		printf("FAIL: no writer ever waited\n");
 		bad = 1;
 	}
@@ -310,26 +307,26 @@ static int compare(const struct config *config)
 	print_row("off", &without[config->pairs / 2]);
 	printf("throughput with the budget: %.1f %% of that without\n",
 	       100 * with[config->pairs / 2].ops_per_second /
-	               without[config->pairs / 2].ops_per_second);
+	           without[config->pairs / 2].ops_per_second);
 	return bad;
 }
 
 /* ---- arguments ------------------------------------------------------------------ */
 
 static const char usage[] =
-	"Usage: kvbench [OPTION]... [FOLDER]\n"
-	"Write small entries flat out into a store in FOLDER (default: .).\n\n"
-	"  -b, --budget=BYTES   the credit pool; 0 or less: off (default 16M)\n"
-	"  -t, --total=BYTES    keys and values to write (default 24 budgets,\n"
-	"                       at least 512M, or 2G with --compare)\n"
-	"  -v, --value=BYTES    of each value (default 100)\n"
-	"  -n, --batch=N        entries in a batch (default 1)\n"
-	"  -j, --threads=N      writers (default 4)\n"
-	"  -p, --period=MS      periodic compaction (default 10000)\n"
-	"  -s, --sequential     keys in order, not scattered\n"
-	"  -c, --compare[=N]    N pairs with and without the budget (default 5)\n"
-	"  -h, --help           this text\n\n"
-	"BYTES may end in K, M or G.\n";
+    "Usage: kvbench [OPTION]... [FOLDER]\n"
+    "Write small entries flat out into a store in FOLDER (default: .).\n\n"
+    "  -b, --budget=BYTES   the credit pool; 0 or less: off (default 16M)\n"
+    "  -t, --total=BYTES    keys and values to write (default 24 budgets,\n"
+    "                       at least 512M, or 2G with --compare)\n"
+    "  -v, --value=BYTES    of each value (default 100)\n"
+    "  -n, --batch=N        entries in a batch (default 1)\n"
+    "  -j, --threads=N      writers (default 4)\n"
+    "  -p, --period=MS      periodic compaction (default 10000)\n"
+    "  -s, --sequential     keys in order, not scattered\n"
+    "  -c, --compare[=N]    N pairs with and without the budget (default 5)\n"
+    "  -h, --help           this text\n\n"
+    "BYTES may end in K, M or G.\n";
 
 static int64_t parse_bytes(const char *text)
 {
@@ -347,8 +344,7 @@ static int64_t parse_bytes(const char *text)
 		shift = 30;
 	if (shift > 0)
 		end++;
-	if (errno != 0 || end == text || *end != '\0' ||
-	    n > INT64_MAX >> shift)
+	if (errno != 0 || end == text || *end != '\0' || n > INT64_MAX >> shift)
 		die(text, "not a size");
 	return n * (INT64_C(1) << shift);
 }
@@ -365,16 +361,16 @@ static uint32_t parse_count(const char *text, uint32_t most)
 static void parse(int argc, char **argv, struct config *config)
 {
 	static const struct option options[] = {
-		{"budget", required_argument, NULL, 'b'},
-		{"total", required_argument, NULL, 't'},
-		{"value", required_argument, NULL, 'v'},
-		{"batch", required_argument, NULL, 'n'},
-		{"threads", required_argument, NULL, 'j'},
-		{"period", required_argument, NULL, 'p'},
-		{"sequential", no_argument, NULL, 's'},
-		{"compare", optional_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	    {"budget", required_argument, NULL, 'b'},
+	    {"total", required_argument, NULL, 't'},
+	    {"value", required_argument, NULL, 'v'},
+	    {"batch", required_argument, NULL, 'n'},
+	    {"threads", required_argument, NULL, 'j'},
+	    {"period", required_argument, NULL, 'p'},
+	    {"sequential", no_argument, NULL, 's'},
+	    {"compare", optional_argument, NULL, 'c'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -389,7 +385,7 @@ static void parse(int argc, char **argv, struct config *config)
 			break;
 		case 'v':
 			config->value_bytes =
-				parse_count(optarg, VALUE_MAX_BYTES);
+			    parse_count(optarg, VALUE_MAX_BYTES);
 			break;
 		case 'n':
 			config->batch_entries = parse_count(optarg, 100000);
@@ -424,9 +420,8 @@ static void parse(int argc, char **argv, struct config *config)
 static void set_total(struct config *config)
 {
 	uint64_t least = config->compare ? UINT64_C(2) << 30 : 512 << 20;
-	uint64_t budgets = config->budget_bytes > 0
-	                           ? 24 * (uint64_t)config->budget_bytes
-	                           : 0;
+	uint64_t budgets =
+	    config->budget_bytes > 0 ? 24 * (uint64_t)config->budget_bytes : 0;
 
 	if (config->total_bytes == 0)
 		config->total_bytes = budgets > least ? budgets : least;
@@ -435,13 +430,13 @@ static void set_total(struct config *config)
 int main(int argc, char **argv)
 {
 	struct config config = {
-		.budget_bytes = 16 << 20,
-		.value_bytes = 100,
-		.batch_entries = 1,
-		.threads = 4,
-		.period_ms = 10000,
-		.pairs = 5,
-		.folder = ".",
+	    .budget_bytes = 16 << 20,
+	    .value_bytes = 100,
+	    .batch_entries = 1,
+	    .threads = 4,
+	    .period_ms = 10000,
+	    .pairs = 5,
+	    .folder = ".",
 	};
 	struct result result;
 	int bad;

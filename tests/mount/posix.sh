@@ -23,7 +23,8 @@ files_at_most() {
 
 # What was unlinked is reclaimed in the background.
 only_named_files() {
-	[ "$(figure "$mnt" fs.files)" -eq "$(find "$mnt" | wc -l)" ]
+	[ "$(figure "$mnt" fs.files)" -eq \
+		"$(find "$mnt" -printf '%i\n' | sort -u | wc -l)" ]
 }
 
 # 8 MiB in a file that is open and has no name.
