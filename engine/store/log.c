@@ -272,12 +272,38 @@ enum lsm_err lsm_sync(struct lsm *store)
 	return err;
 }
 
+/*
+ * A record without a payload, which only carries the promise "all before me is
+ * durable": with it damage to the last batches is told from a torn tail, also
+ * when nothing more is written. It is not synced itself.
+ */
+static void append_mark(struct lsm *store)
+{
+	const struct slice nothing = slice_make(NULL, 0);
+	struct wal_writer *log;
+	struct commit place;
+	enum lsm_err err = LSM_OK;
+
+	store_lead(store, &place);
+	log = store->active->log;
+	if (store_writable(store) == LSM_OK && log != NULL &&
+	    wal_writer_synced(log) == wal_writer_size(log) &&
+	    wal_writer_reserve(log, wal_record_bytes(0)) == LSM_OK)
+		err = wal_writer_append(log, &nothing, 1);
+	if (err != LSM_OK && err != LSM_ERR_NOMEM)
+		store_fail(store, LSM_ERR_POISONED,
+		           "a log could not be written");
+	store_unlead(store, &place);
+}
+
 void store_sync_run(struct worker_job *job)
 {
 	struct lsm *store = CONTAINER(job, sync_job);
 
 	/* Disarmed first: what is written from now on arms it again. */
 	atomic_store(&store->sync_armed, false);
-	if (lsm_sync(store) != LSM_OK)
+	if (lsm_sync(store) == LSM_OK)
+		append_mark(store);
+	else
 		log_debug("%s: the background sync failed", store->path);
 }

@@ -294,13 +294,19 @@ static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 		err = LSM_ERR_LOST; /* told by the reader */
 	while (err == LSM_OK && more) {
 		err = wal_reader_next(reader, &payload, &more);
-		if (err == LSM_OK && more && !torn_before)
+		/* A record without a payload is a mark (log.c). */
+		if (err == LSM_OK && more && !torn_before && payload.len > 0)
 			err = replay_batch(replay, payload, name);
 	}
 	if (err == LSM_OK && torn_before)
 		err = check_dropped(replay, reader, name);
 	if (err == LSM_OK && !wal_reader_sealed(reader))
 		replay->cut = true;
+	if (err == LSM_OK && wal_reader_torn(reader) && !replay->rehearsal)
+		log_warning("%s/%s/%s: cut at offset %llu: what follows is no "
+		            "whole record, and was never synced",
+		            store->path, POOL_DIR, name,
+		            (unsigned long long)wal_reader_end(reader));
 	wal_reader_close(reader);
 	if (err == LSM_OK)
 		err = edit_remove_log(&replay->edit, log->id);

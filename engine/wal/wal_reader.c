@@ -29,6 +29,7 @@ struct wal_reader {
 	uint64_t offset; /* of the next record, or of the end */
 	uint64_t promise;
 	enum lsm_err err; /* what ended the walk early */
+	bool torn;
 	bool sealed;
 	bool ended;
 };
@@ -174,6 +175,18 @@ static enum lsm_err look_behind(struct wal_reader *reader)
 	}
 }
 
+/* Whether what stands at the end is more than preallocated zeros. */
+static enum lsm_err look_at_end(struct wal_reader *reader)
+{
+	struct slice bytes;
+	enum lsm_err err;
+
+	err = view(reader, reader->offset, WAL_RECORD_HEADER_BYTES, &bytes);
+	for (size_t i = 0; err == LSM_OK && i < bytes.len; i++)
+		reader->torn |= bytes.data[i] != 0;
+	return err;
+}
+
 /* The log ends here: was anything promised behind? */
 static enum lsm_err judge_end(struct wal_reader *reader)
 {
@@ -181,7 +194,9 @@ static enum lsm_err judge_end(struct wal_reader *reader)
 	enum lsm_err err;
 
 	if (!reader->sealed) {
-		err = look_behind(reader);
+		err = look_at_end(reader);
+		if (err == LSM_OK)
+			err = look_behind(reader);
 		if (err != LSM_OK)
 			return err;
 	}
@@ -290,6 +305,11 @@ enum lsm_err wal_reader_next(struct wal_reader *reader,
 bool wal_reader_sealed(const struct wal_reader *reader)
 {
 	return reader->sealed;
+}
+
+bool wal_reader_torn(const struct wal_reader *reader)
+{
+	return reader->torn;
 }
 
 uint64_t wal_reader_end(const struct wal_reader *reader)

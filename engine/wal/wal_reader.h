@@ -42,6 +42,8 @@ LSM_MUST_CHECK enum lsm_err wal_reader_next(struct wal_reader *reader,
 bool wal_reader_sealed(const struct wal_reader *reader); /* ended with END */
 uint64_t
 wal_reader_end(const struct wal_reader *reader); /* offset of the end */
+/* Bytes that are no whole record stand at the end. They were never promised. */
+bool wal_reader_torn(const struct wal_reader *reader);
 /* The largest synced_upto that any record of the log carries. Above
    FILE_HEADER_BYTES it proves that every earlier log was durable too. */
 uint64_t wal_reader_promise(const struct wal_reader *reader);

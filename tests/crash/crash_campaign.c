@@ -123,7 +123,8 @@ static void take_images(struct campaign *c, const struct fault_call *call)
 		take_point(c, call);
 	} else if (c->skip != NULL && in_window(c)) {
 		take_image(c, call, 0, 1);
-		take_random(c, call, c->randoms);
+		/* Some sites leave one operation only to catch them at. */
+		take_random(c, call, is_point(call->op) ? 12 : c->randoms);
 	} else if (c->one_in > 0 &&
 	           mix(c->seed + 1, call->number) % c->one_in == 0) {
 		take_random(c, call, 1);

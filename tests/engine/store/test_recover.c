@@ -190,6 +190,57 @@ START_TEST(sealed_logs_are_replayed_in_order)
 }
 END_TEST
 
+/* Flip a byte of the value that was written last. */
+static void flip_last_value(const char *log)
+{
+	struct buf bytes = BUF_INIT;
+	size_t at;
+
+	kit_read_file(kit.env, KIT_POOL, log, &bytes);
+	for (at = bytes.len; at-- > 0;)
+		if (bytes.data[at] == '!')
+			break;
+	bytes.data[at] ^= 1;
+	kit_write_file(kit.env, KIT_POOL, log, buf_slice(&bytes));
+	buf_release(&bytes);
+}
+
+START_TEST(damage_to_the_last_synced_batch_is_no_torn_tail)
+{
+	struct kit_names logs;
+
+	kit_create(&kit);
+	kit_put(kit.store, "a", "one");
+	kit_put(kit.store, "b", "last!");
+	store_sync_run(&kit.store->sync_job);
+	kit_crash(&kit, KEEP_ALL, 1);
+	kit_list(kit.env, KIT_POOL, ".wal", &logs);
+	ck_assert_uint_eq(logs.count, 1);
+	flip_last_value(logs.name[0]);
+	kit_log_begin();
+	ASSERT_ERR(kit_try_open(&kit), LOST);
+	ck_assert_uint_eq(kit_log_errors(), 1);
+}
+END_TEST
+
+START_TEST(cut_of_a_torn_tail_is_told)
+{
+	struct kit_names logs;
+
+	kit_create(&kit);
+	kit_put(kit.store, "a", "one");
+	kit_put(kit.store, "b", "last!");
+	kit_crash(&kit, KEEP_ALL, 1);
+	kit_list(kit.env, KIT_POOL, ".wal", &logs);
+	ck_assert_uint_eq(logs.count, 1);
+	flip_last_value(logs.name[0]);
+	kit_log_begin();
+	kit_open(&kit);
+	ck_assert(kit_log_has(logs.name[0], "cut at offset"));
+	ck_assert_uint_eq(kit_count(kit.store, "", ""), 1);
+}
+END_TEST
+
 START_TEST(log_behind_a_torn_one_is_dropped)
 {
 	char first[KIT_NAME_BYTES];
@@ -508,6 +559,8 @@ int main(void)
 	tcase_add_test(tc, read_only_shows_what_it_replays_and_changes_nothing);
 	tcase_add_test(tc, missing_log_is_lost_data);
 	tcase_add_test(tc, sealed_logs_are_replayed_in_order);
+	tcase_add_test(tc, damage_to_the_last_synced_batch_is_no_torn_tail);
+	tcase_add_test(tc, cut_of_a_torn_tail_is_told);
 	tcase_add_test(tc, log_behind_a_torn_one_is_dropped);
 	tcase_add_test(tc, torn_log_before_a_synced_one_is_lost_data);
 	tcase_add_test(tc, file_numbers_are_never_used_twice);
