@@ -37,28 +37,36 @@ enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
 	return err;
 }
 
-/* The edit that puts a table in the place of the generation and its log. */
-static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
-                                     struct edit *edit)
+enum lsm_err store_write_table(struct lsm *store, struct memtable *mem,
+                               struct edit *edit)
 {
+	static const atomic_bool never = false;
 	struct buf snapshots = BUF_INIT;
 	struct job_context context;
 	struct reduce_options reduce = {0};
 	struct iter *iter = NULL;
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
-	static const atomic_bool never = false;
 
-	if (err != LSM_OK)
-		goto out;
 	context.stop = &never; /* close waits for flushes */
 	reduce.fold = context.fold;
 	reduce.snapshots = context.snapshots;
 	reduce.snapshot_count = context.snapshot_count;
-	err = memtable_iter(gen->mem, &iter);
+	if (err == LSM_OK)
+		err = memtable_iter(mem, &iter);
 	if (err == LSM_OK)
 		err = reduce_iter_create(iter, &reduce, &iter);
 	if (err == LSM_OK)
 		err = job_write_tables(&context, iter, 0, false, edit);
+	buf_release(&snapshots);
+	return err;
+}
+
+/* The edit that puts a table in the place of the generation and its log. */
+static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
+                                     struct edit *edit)
+{
+	enum lsm_err err = store_write_table(store, gen->mem, edit);
+
 	if (err == LSM_OK)
 		err = edit_remove_log(edit, wal_writer_id(gen->log));
 	if (err == LSM_OK)
@@ -66,8 +74,6 @@ static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
 	edit->has_flushed = true;
 	edit->flushed_seq = gen->last_seq;
 	memcpy(edit->counters, gen->counters, sizeof(edit->counters));
-out:
-	buf_release(&snapshots);
 	return err;
 }
 

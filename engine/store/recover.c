@@ -160,24 +160,12 @@ static enum lsm_err read_branches(struct lsm *store)
 static enum lsm_err write_out(struct replay *replay)
 {
 	struct lsm *store = replay->store;
-	struct buf snapshots = BUF_INIT;
-	struct job_context context;
-	struct reduce_options reduce = {0};
-	struct iter *iter = NULL;
 	enum lsm_err err;
 
 	if (memtable_entries(replay->gen->mem) == 0 ||
 	    store->options.read_only || replay->rehearsal)
 		return LSM_OK;
-	err = store_job_context(store, &snapshots, &context);
-	reduce.fold = context.fold;
-	if (err == LSM_OK)
-		err = memtable_iter(replay->gen->mem, &iter);
-	if (err == LSM_OK)
-		err = reduce_iter_create(iter, &reduce, &iter);
-	if (err == LSM_OK)
-		err = job_write_tables(&context, iter, 0, false, &replay->edit);
-	buf_release(&snapshots);
+	err = store_write_table(store, replay->gen->mem, &replay->edit);
 	if (err != LSM_OK)
 		return err;
 	generation_unref(replay->gen);

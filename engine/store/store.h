@@ -304,6 +304,11 @@ LSM_MUST_CHECK enum lsm_err store_install(struct lsm *store,
 
 void store_flush_run(struct worker_job *job);
 
+/* Write a memtable as a table of L0 and add that to the edit. The caller syncs
+   the pool's folder. */
+LSM_MUST_CHECK enum lsm_err
+store_write_table(struct lsm *store, struct memtable *mem, struct edit *edit);
+
 /* Write the oldest sealed generation out, in the caller's thread; *more_out says
    whether there was one. For the flush worker, and for close. */
 LSM_MUST_CHECK enum lsm_err store_flush_oldest(struct lsm *store,

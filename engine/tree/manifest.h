@@ -64,7 +64,8 @@ manifest_sync_laid_out(const struct manifest_place *place);
 void manifest_close(struct manifest *manifest); /* NULL is allowed */
 
 /* Make sure that the disk has room for appending the edit. Nothing is written,
-   and no error is sticky. Errors: TOO_BIG, NOMEM, those of env. */
+   and no error is sticky. Errors: TOO_BIG, NOMEM, those of env; POISONED when a
+   mark could not be written, so that no edit can be any more. */
 LSM_MUST_CHECK enum lsm_err manifest_reserve(struct manifest *manifest,
                                              const struct edit *edit);
 

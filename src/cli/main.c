@@ -26,6 +26,17 @@ static void print_help(void)
 	     "shalefs(1).");
 }
 
+/* Shells complete a folder's name with a slash; the folder is meant. */
+static void strip_slashes(int argc, char **argv)
+{
+	for (int i = 2; i < argc; i++) {
+		size_t len = strlen(argv[i]);
+
+		while (len > 1 && argv[i][len - 1] == '/')
+			argv[i][--len] = '\0';
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc < 2 ? "" : argv[1];
@@ -34,6 +45,7 @@ int main(int argc, char **argv)
 		if (strcmp(name, commands[i]->name) != 0)
 			continue;
 		cmd_log_keep();
+		strip_slashes(argc, argv);
 		return cmd_end(
 		    commands[i]->run(commands[i], argc - 1, argv + 1));
 	}

@@ -73,7 +73,6 @@ static const char *file_part(enum campaign_phase phase,
                              const struct fault_call *call)
 {
 	bool mine = strcmp(call->name, trail.made_name) == 0;
-
 	bool manifest = strncmp(call->name, "MANIFEST", 8) == 0;
 
 	if (trail.is_workload && phase == PHASE_EXPORT && mine && !manifest &&
@@ -109,19 +108,34 @@ static const char *folder_sort(const char *folder)
 	return "the branch";
 }
 
+/* A manifest is rolled by whichever thread finds that it has grown too long. */
+static bool is_roll(enum campaign_phase phase, const struct fault_call *call)
+{
+	if (trail.is_workload && (phase == PHASE_CREATE ||
+	                          phase == PHASE_OPEN || phase == PHASE_EXPORT))
+		return false;
+	if (call->op == FAULT_DIR_SYNC)
+		return strcmp(folder_sort(call->folder), "the branch") == 0 ||
+		       strcmp(trail.made_ext, "list") == 0;
+	return strcmp(file_sort(call->name), "list") == 0 ||
+	       strncmp(call->name, "CURRENT", 7) == 0 ||
+	       strcmp(file_part(phase, call), "first records") == 0;
+}
+
 void site_name(enum campaign_phase phase, const struct fault_call *call,
                char out[SITE_NAME_BYTES])
 {
+	const char *role = is_roll(phase, call) ? "a roll" : site_role(phase);
+
 	if (call->op == FAULT_SYNC)
 		snprintf(out, SITE_NAME_BYTES, "%s in %s: %s",
-		         file_sort(call->name), site_role(phase),
-		         file_part(phase, call));
+		         file_sort(call->name), role, file_part(phase, call));
 	else if (strcmp(call->folder, "pool") == 0)
 		snprintf(out, SITE_NAME_BYTES, "folder pool in %s after %s",
-		         site_role(phase), trail.made_ext);
+		         role, trail.made_ext);
 	else
 		snprintf(out, SITE_NAME_BYTES, "folder %s in %s%s",
-		         folder_sort(call->folder), site_role(phase),
+		         folder_sort(call->folder), role,
 		         trail.last_op == FAULT_RENAME ? " after a rename"
 		                                       : "");
 }

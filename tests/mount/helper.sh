@@ -31,8 +31,13 @@ claim "the manual pages are" test -n "$(find "$root" -name shalefs.1)" -a \
 
 # lay_over FOLDER NAME FILE: the folder as it is, with FILE in it as NAME.
 lay_over() {
-	made=
-	[ -d "$1" ] || { mkdir -p "$1" && made=$1; }
+	made= # the first folder of its path that is not there
+	kit_folder=$1
+	while [ ! -d "$kit_folder" ]; do
+		made=$kit_folder
+		kit_folder=$(dirname "$kit_folder")
+	done
+	mkdir -p "$1"
 	kit_folder=$(readlink -f "$1")
 	mkdir "$scratch/real-$2" "$scratch/over-$2"
 	# Read-only: this folder of the system is now below the scratch folder.
@@ -92,8 +97,8 @@ claim_fails "nothing is mounted" is_mounted "$mnt"
 check_clean "$store"
 
 if [ -n "$made" ]; then
-	umount "$made"
+	umount "${bindir#"$root"}"
 	umount "$scratch/real-shalefs"
-	rmdir -p --ignore-fail-on-non-empty "$made"
+	find "$made" -depth -type d -exec rmdir {} +
 fi
 kit_end

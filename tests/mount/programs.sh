@@ -24,6 +24,8 @@ for file in engine src tests docs mount-helpers configure.ac Makefile.am \
 	[ ! -e "$top_srcdir/$file" ] ||
 		cp -a "$top_srcdir/$file" "$mnt/project/"
 done
+# Of make distcheck they are read-only.
+chmod -R u+w "$mnt/project"
 
 # ---- git ---------------------------------------------------------------------
 
