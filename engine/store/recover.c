@@ -412,14 +412,42 @@ static enum lsm_err rehearse(struct lsm *store)
 }
 
 /*
+ * Open every table once: one that is missing, or whose header or footer is
+ * damaged, has the store refused rather than much of it unreadable. A read-only
+ * store opens all the same, to save what can be read.
+ */
+static enum lsm_err open_tables(struct lsm *store)
+{
+	const struct version *version = store->state.version;
+	enum lsm_err err = LSM_OK;
+
+	for (unsigned l = 0; version != NULL && l < LSM_LEVELS; l++) {
+		const struct level *level = &version->levels[l];
+
+		for (size_t i = 0; err == LSM_OK && i < level->count; i++) {
+			const struct table_meta *meta = level->tables[i];
+			struct table_ref ref;
+
+			err = table_cache_get(&store->source, meta->id,
+			                      meta->info.file_bytes, &ref);
+			if (err == LSM_OK)
+				table_cache_release(&store->source, &ref);
+		}
+	}
+	return err;
+}
+
+/*
  * What was read may be in the page cache only, of a process that died: a file
  * that it does not name may be named by what is on the disk. So nothing is
  * deleted before it was published anew, durably.
  */
 static enum lsm_err take_over(struct lsm *store)
 {
-	enum lsm_err err = rehearse(store);
+	enum lsm_err err = open_tables(store);
 
+	if (err == LSM_OK)
+		err = rehearse(store);
 	if (err == LSM_OK)
 		err = begin_manifest(store);
 	if (err == LSM_OK)

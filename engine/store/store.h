@@ -38,7 +38,8 @@ enum {
 	STORE_GROUP_MAX_BYTES = 1 << 20, /* of a commit group */
 	STORE_GROUP_SMALL_BYTES = 128
 	                          << 10, /* a small leader takes on so much */
-	STORE_NUMBER_STEP = 256,         /* file numbers reserved at a time */
+	STORE_SYNC_BYTES = 4 << 20, /* unsynced: do not wait for the period */
+	STORE_NUMBER_STEP = 256,    /* file numbers reserved at a time */
 	STORE_MANIFEST_ROLL_BYTES = 64 << 10,
 	STORE_LIST_ENTRY_BYTES = 128, /* about what a list takes for a table */
 	STORE_RETRY_MIN_MS = 50,
@@ -68,7 +69,8 @@ struct generation {
 	uint64_t last_seq;      /* constant once sealed */
 	int64_t counters[LSM_COUNTERS]; /* constant once sealed */
 	bool spare_asked;               /* leader */
-	struct generation *newer;       /* tree_mu: the queue of sealed ones */
+	uint64_t sync_asked_bytes; /* leader: of the log, at the last time */
+	struct generation *newer;  /* tree_mu: the queue of sealed ones */
 };
 
 struct view {

@@ -187,10 +187,17 @@ static void after_commit(struct lsm *store)
 		gen->spare_asked = true;
 		worker_submit(store->runtime->workers, &store->spare_job, 0);
 	}
-	if (store->runtime->options.sync_period_ms > 0 &&
-	    !atomic_exchange(&store->sync_armed, true))
+	if (store->runtime->options.sync_period_ms == 0)
+		return;
+	if (!atomic_exchange(&store->sync_armed, true))
 		worker_submit(store->runtime->workers, &store->sync_job,
 		              store->runtime->options.sync_period_ms);
+	/* What a fork, or an fsync, has to wait for stays small. */
+	if (wal_writer_size(gen->log) >=
+	    gen->sync_asked_bytes + STORE_SYNC_BYTES) {
+		gen->sync_asked_bytes = wal_writer_size(gen->log);
+		worker_submit(store->runtime->workers, &store->sync_job, 0);
+	}
 }
 
 static enum lsm_err commit_group(struct lsm *store, struct group *group)

@@ -46,13 +46,12 @@ umount "$mnt" 2>/dev/null || fusermount3 -u "$mnt"
 wait_until "the daemon of an unmounted mount ends" lock_is_free
 say "ok: umount(8) ends the daemon too"
 
-# Names that a list of options, a socket and a table of mounts have trouble with.
+# Names that are trouble in options, in socket addresses, in tables of mounts.
 odd="$scratch/$(printf 'x%.0s' $(seq 150))"
 mkdir "$odd" "$odd/a folder, and \\more"
 shalefs mkfs "$odd/a store, and \\more"
-claim "mount in a pipe lets go of it" timeout 60 sh -c \
-	"'$program' mount '$odd/a store, and \\more' '$odd/a folder, and \\more' |
-	cat"
+claim "mount in a pipe lets go of it" timeout 60 sh -c "'$program' mount \
+	'$odd/a store, and \\more' '$odd/a folder, and \\more' | cat"
 claim "its store is found by the mountpoint" \
 	shalefs stats "$odd/a folder, and \\more"
 claim "it is forked" shalefs fork "$odd/a folder, and \\more" "$odd/fork,"

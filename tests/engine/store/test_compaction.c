@@ -67,10 +67,10 @@ static void write_round(struct gen *gen)
 	for (unsigned i = 0; i < KEYS; i++) {
 		gen_bytes(gen, value, sizeof(value));
 		snprintf(key, sizeof(key), "%08u", i * 7919u % KEYS);
-		ck_assert_int_eq(lsm_batch_put(batch, slice_str(key),
-		                               slice_make(value,
-		                                          sizeof(value))),
-		                 LSM_OK);
+		ck_assert_int_eq(
+		    lsm_batch_put(batch, slice_str(key),
+		                  slice_make(value, sizeof(value))),
+		    LSM_OK);
 		if (i % BATCH == BATCH - 1) {
 			ck_assert_int_eq(lsm_write(store, batch, NULL, NULL),
 			                 LSM_OK);
@@ -223,8 +223,7 @@ int main(void)
 
 	tcase_add_test(tc, l0_shrinks_while_a_process_that_only_wrote_idles);
 	tcase_add_test(
-		tc,
-		space_after_ten_overwrites_comes_within_half_of_what_is_live);
+	    tc, space_after_ten_overwrites_comes_within_half_of_what_is_live);
 	tcase_add_test(tc, deleting_everything_gives_nearly_all_space_back);
 	suite_add_tcase(suite, tc);
 

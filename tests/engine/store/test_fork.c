@@ -446,8 +446,7 @@ int main(void)
 	tcase_add_test(tc, child_of_a_child_and_of_an_empty_store);
 	tcase_add_test(tc, several_sealed_logs_are_all_in_the_child);
 	tcase_add_test(tc, where_links_are_refused_files_are_copied);
-	tcase_add_test(tc,
-	               what_an_interrupted_export_left_goes_with_the_next);
+	tcase_add_test(tc, what_an_interrupted_export_left_goes_with_the_next);
 	tcase_add_test(tc, posix_files_are_hard_links);
 	suite_add_tcase(suite, tc);
 

@@ -315,22 +315,26 @@ START_TEST(damaged_block_is_an_error_for_what_it_holds_alone)
 }
 END_TEST
 
-START_TEST(missing_table_is_an_error_for_its_keys_alone)
+START_TEST(missing_table_refuses_writing_and_is_an_error_for_its_keys_alone)
 {
 	static struct kit_names tables;
 	struct buf value = BUF_INIT;
+	uint64_t before;
 
 	kit_fill(kit.store, "k", FILLED, "first");
 	kit_close(&kit);
 	kit_list(kit.env, KIT_POOL, ".sst", &tables);
 	kit_remove_file(kit.env, KIT_POOL, tables.name[0]);
-	kit_open(&kit);
-	kit_put(kit.store, "a", "1");
+	before = kit_digest(kit.env, KIT_PATH);
 	kit_log_begin();
+	ASSERT_ERR(kit_try_open(&kit), CORRUPT);
+	ck_assert_uint_eq(kit_log_errors(), 1);
+	ck_assert_uint_eq(kit_digest(kit.env, KIT_PATH), before);
+	kit.options.read_only = true;
+	kit_open(&kit);
 	ASSERT_ERR(lsm_get(kit.store, NULL, slice_str("k000001"), &value),
 	           CORRUPT);
 	ck_assert(kit_log_has(tables.name[0], ""));
-	kit_expect(kit.store, "a", "1");
 	kit_expect(kit.store, "z", NULL);
 	buf_release(&value);
 }
@@ -350,7 +354,9 @@ int main(void)
 	tcase_add_test(tc, iterator_stays_within_its_bounds);
 	tcase_add_test(tc, iterator_gives_keys_in_order_with_their_values);
 	tcase_add_test(tc, damaged_block_is_an_error_for_what_it_holds_alone);
-	tcase_add_test(tc, missing_table_is_an_error_for_its_keys_alone);
+	tcase_add_test(
+	    tc,
+	    missing_table_refuses_writing_and_is_an_error_for_its_keys_alone);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
 }

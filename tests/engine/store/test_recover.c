@@ -520,6 +520,8 @@ START_TEST(every_failed_operation_of_an_open_can_be_tried_again)
 	kit_create(&kit);
 	kit_log_begin();
 	for (int nth = 1; failed; nth++) {
+		/* An open opens every table: keep them few. */
+		ASSERT_OK(lsm_compact_all(kit.store));
 		kit_fill(kit.store, "k", 20, "first");
 		kit_put(kit.store, "round", "x");
 		kit_merge(kit.store, "sum", "x");

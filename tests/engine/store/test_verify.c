@@ -87,6 +87,7 @@ START_TEST(missing_table_is_reported)
 	kit_close(&kit);
 	kit_list(kit.env, KIT_POOL, ".sst", &tables);
 	kit_remove_file(kit.env, KIT_POOL, tables.name[0]);
+	kit.options.read_only = true;
 	kit_open(&kit);
 	kit_log_begin();
 	ck_assert_uint_eq(faults(), 1);
