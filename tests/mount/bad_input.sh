@@ -320,4 +320,10 @@ claim_refused "a value over the limit" "small" "." \
 claim "the mount is as it was" diff -r "$scratch/contents" "$mnt"
 stop_mount "$mnt"
 check_clean "$whole"
+
+# ---- what only looks bad --------------------------------------------------------
+
+claim "a folder may end in a slash" shalefs check "$whole/"
+claim "also where it is made" shalefs fork "$whole/" "$scratch/slash/"
+check_clean "$scratch/slash"
 kit_end
