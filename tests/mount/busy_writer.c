@@ -2,10 +2,10 @@
 /*
  * busy_writer.c: many files at once, and a writer whose every write is counted.
  *
- * Usage: busy_writer fill FOLDER FILES BYTES   FILES files in folders of 500
- *        busy_writer run FOLDER COUNTER        numbered files until SIGTERM;
- * then prints operations and latencies busy_writer check FOLDER COUNT the first
- * COUNT of them are whole
+ * Usage: busy_writer fill FOLDER FILES BYTES     FILES files in folders of 500
+ *        busy_writer run FOLDER COUNTER           numbered files until SIGTERM,
+ *                                                 then operations and latencies
+ *        busy_writer check FOLDER COUNT           the first COUNT are whole
  *
  * COUNTER is a file outside, which always holds how many files were written:
  * each of them had returned from its last call by then.
