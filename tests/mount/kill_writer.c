@@ -3,9 +3,9 @@
  * kill_writer.c: change a folder at random until its daemon is killed, and see
  * afterwards whether everything is there.
  *
- * Usage: kill_writer write FOLDER JOURNAL SEED   until the folder answers no
- * more kill_writer verify FOLDER JOURNAL       compare; prints how many
- * returned
+ * Usage: kill_writer write FOLDER JOURNAL SEED   until the folder is dead
+ *        kill_writer verify FOLDER JOURNAL       compare; prints how many
+ *                                                operations returned
  *
  * The journal lies outside the mount. It gets a line before each operation and
  * one after it when the operation has returned: "=" and, of a write, how many
@@ -28,8 +28,7 @@ static bool is_death(int err)
 	return err == ENOTCONN || err == ECONNABORTED;
 }
 
-/* ---- write
- * --------------------------------------------------------------------- */
+/* ---- write --------------------------------------------------------------- */
 
 static int write_until_death(int root, FILE *journal, uint64_t seed)
 {
@@ -58,8 +57,27 @@ static int write_until_death(int root, FILE *journal, uint64_t seed)
 	return 1;
 }
 
-/* ---- verify
- * ----------------------------------------------------------------------- */
+/* ---- verify -------------------------------------------------------------- */
+
+/* Apply an operation that returned `len`. Of a short write the whole stays in
+   *op, as a write from where it began, and is in flight. */
+static bool replay_returned(struct model *model, struct op *op, uint64_t len,
+                            bool *in_flight)
+{
+	uint64_t whole = op->len;
+	int name = model_find(model, op->a);
+
+	*in_flight = op_is_write(op) && len < whole && name >= 0;
+	if (*in_flight && op->kind == OP_APPEND) {
+		op->kind = OP_WRITE;
+		op->offset = model->inodes[model->names[name].inode].size;
+	}
+	op->len = len;
+	if (!model_apply(model, op))
+		return false;
+	op->len = whole;
+	return true;
+}
 
 /* Apply what returned; what was in flight goes to *last. */
 static bool replay(FILE *journal, struct model *model, struct op *last,
@@ -78,11 +96,14 @@ static bool replay(FILE *journal, struct model *model, struct op *last,
 		}
 		if (!*in_flight)
 			return false;
-		last->len = strtoull(line + 1, NULL, 10);
-		if (!model_apply(model, last))
-			return false;
-		*in_flight = false;
 		(*count)++;
+		if (!replay_returned(model, last, strtoull(line + 1, NULL, 10),
+		                     in_flight))
+			return false;
+		/* A write that was cut short met the death of the daemon: its
+		   rest is what was in flight, and nothing came after. */
+		if (*in_flight)
+			break;
 	}
 	return true;
 }
