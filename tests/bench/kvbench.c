@@ -320,7 +320,7 @@ static const char usage[] =
     "  -t, --total=BYTES    keys and values to write (default 24 budgets,\n"
     "                       at least 512M, or 2G with --compare)\n"
     "  -v, --value=BYTES    of each value (default 100)\n"
-    "  -n, --batch=N        entries in a batch (default 1)\n"
+    "  -n, --batch=N        entries in a batch (default 16)\n"
     "  -j, --threads=N      writers (default 4)\n"
     "  -p, --period=MS      periodic compaction (default 10000)\n"
     "  -s, --sequential     keys in order, not scattered\n"
@@ -432,7 +432,7 @@ int main(int argc, char **argv)
 	struct config config = {
 	    .budget_bytes = 16 << 20,
 	    .value_bytes = 100,
-	    .batch_entries = 1,
+	    .batch_entries = 16,
 	    .threads = 4,
 	    .period_ms = 10000,
 	    .pairs = 5,
