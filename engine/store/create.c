@@ -73,11 +73,12 @@ store_lay_out(struct env_dir *dir, const struct superblock *sb,
 {
 	struct layout l = {.dir = dir, .place.family = sb->family};
 	uint8_t bytes[SUPERBLOCK_BYTES];
-	struct slice contents = slice_make(bytes, sizeof(bytes));
+	struct slice contents;
 	bool hidden = fill != NULL; /* by a temporary name */
 	enum lsm_err err = write_layout(&l, state, fill, ctx);
 
 	superblock_encode(sb, bytes);
+	contents = slice_make(bytes, sizeof(bytes));
 	if (err == LSM_OK && hidden)
 		err = env_write_file(dir, SUPERBLOCK_NAME, contents, true);
 	if (err == LSM_OK)
