@@ -103,9 +103,7 @@ static void seal_if_idle(struct lsm *store)
 
 void store_compact_run(struct worker_job *job)
 {
-	struct lsm *store =
-	    (struct lsm *)(void *)((char *)job -
-	                           offsetof(struct lsm, compact_job));
+	struct lsm *store = STORE_OF_JOB(job, compact_job);
 	struct worker_pool *workers = store->runtime->workers;
 	bool done = false;
 	enum lsm_err err;

@@ -124,9 +124,7 @@ enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 
 void store_flush_run(struct worker_job *job)
 {
-	struct lsm *store =
-	    (struct lsm *)(void *)((char *)job -
-	                           offsetof(struct lsm, flush_job));
+	struct lsm *store = STORE_OF_JOB(job, flush_job);
 	enum lsm_err err;
 	bool more;
 

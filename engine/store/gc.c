@@ -17,8 +17,7 @@ void store_gc_wake(void *ctx)
 
 void store_gc_run(struct worker_job *job)
 {
-	struct lsm *store =
-	    (struct lsm *)(void *)((char *)job - offsetof(struct lsm, gc_job));
+	struct lsm *store = STORE_OF_JOB(job, gc_job);
 	struct pool_garbage file;
 	char name[FILE_NAME_MAX_BYTES];
 

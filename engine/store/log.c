@@ -11,9 +11,6 @@
 
 #include "store/store.h"
 
-#define CONTAINER(job, member)                                                 \
-	((struct lsm *)(void *)((char *)(job)-offsetof(struct lsm, member)))
-
 /* Make a log and name it in the manifest. Needs manifest_mu. */
 static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 {
@@ -79,7 +76,7 @@ enum lsm_err store_take_log(struct lsm *store)
 
 void store_spare_run(struct worker_job *job)
 {
-	struct lsm *store = CONTAINER(job, spare_job);
+	struct lsm *store = STORE_OF_JOB(job, spare_job);
 
 	sync_lock(&store->manifest_mu);
 	/* A failure is met again, and told, by the leader who needs the log. */
@@ -298,7 +295,7 @@ static void append_mark(struct lsm *store)
 
 void store_sync_run(struct worker_job *job)
 {
-	struct lsm *store = CONTAINER(job, sync_job);
+	struct lsm *store = STORE_OF_JOB(job, sync_job);
 
 	/* Disarmed first: what is written from now on arms it again. */
 	atomic_store(&store->sync_armed, false);

@@ -176,6 +176,10 @@ struct lsm {
 	unsigned pins;
 };
 
+/* The store that a job is embedded in, as `member`. */
+#define STORE_OF_JOB(job, member)                                              \
+	((struct lsm *)(void *)((char *)(job)-offsetof(struct lsm, member)))
+
 struct lsm_snapshot {
 	uint64_t seq;
 	struct lsm_snapshot *next;
