@@ -9,16 +9,6 @@
 
 enum { BUF_MIN_CAP_BYTES = 64 };
 
-int slice_compare(struct slice a, struct slice b)
-{
-	size_t common = a.len < b.len ? a.len : b.len;
-	int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
-
-	if (order != 0)
-		return order;
-	return (a.len > b.len) - (a.len < b.len);
-}
-
 bool slice_equal(struct slice a, struct slice b)
 {
 	return a.len == b.len &&

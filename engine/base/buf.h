@@ -35,7 +35,13 @@ static inline struct slice slice_str(const char *text)
 }
 
 /* memcmp order; a prefix comes before what it begins. */
-int slice_compare(struct slice a, struct slice b);
+static inline int slice_compare(struct slice a, struct slice b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len == 0 ? 0 : memcmp(a.data, b.data, len);
+
+	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
 bool slice_equal(struct slice a, struct slice b);
 bool slice_starts_with(struct slice s, struct slice prefix);
 

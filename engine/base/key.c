@@ -17,17 +17,6 @@ bool key_is_valid(struct slice ikey)
 	}
 }
 
-int key_compare(struct slice a, struct slice b)
-{
-	uint64_t a_trailer = key_get_trailer(a);
-	uint64_t b_trailer = key_get_trailer(b);
-	int order = slice_compare(key_user(a), key_user(b));
-
-	if (order != 0)
-		return order;
-	return (a_trailer < b_trailer) - (a_trailer > b_trailer);
-}
-
 enum lsm_err key_make(struct buf *out, struct slice user, uint64_t seq,
                       enum key_kind kind)
 {

@@ -48,7 +48,26 @@ static inline enum key_kind key_kind(struct slice ikey)
 bool key_is_valid(struct slice ikey);
 
 /* The one ordering. */
-int key_compare(struct slice a, struct slice b);
+static inline int key_compare(struct slice a, struct slice b)
+{
+	uint64_t a_trailer, b_trailer;
+	int order;
+
+	/* Most keys differ in their first bytes: no call for those. */
+	if (a.len >= 8 + KEY_TRAILER_BYTES && b.len >= 8 + KEY_TRAILER_BYTES) {
+		uint64_t a_first = get_be64(a.data);
+		uint64_t b_first = get_be64(b.data);
+
+		if (a_first != b_first)
+			return a_first < b_first ? -1 : 1;
+	}
+	order = slice_compare(key_user(a), key_user(b));
+	if (order != 0)
+		return order;
+	a_trailer = key_get_trailer(a);
+	b_trailer = key_get_trailer(b);
+	return (a_trailer < b_trailer) - (a_trailer > b_trailer);
+}
 
 /* Set *out to the internal key. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err key_make(struct buf *out, struct slice user,

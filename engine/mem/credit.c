@@ -299,6 +299,8 @@ enum lsm_err credit_take(struct credit_account *account, int64_t bytes,
 	bool granted;
 	enum lsm_err err;
 
+	if (credit_try_take(account, bytes))
+		return LSM_OK;
 	waiter->granted = wake_thread;
 	sync_cond_init(&thread.woken);
 	err = credit_take_async(account, bytes, shrinking, waiter, &granted);
@@ -377,6 +379,20 @@ bool credit_try_take(struct credit_account *account, int64_t bytes)
 	return taken;
 }
 
+/* Needs a recheck() afterwards. */
+static void give_back(struct credit_account *account, uint64_t bytes,
+                      struct outcome *out)
+{
+	sync_assert_held(&account->pool->mu);
+	assert(bytes <= account->used_bytes);
+	if (bytes <= account->used_bytes) {
+		account->used_bytes -= bytes;
+		account->pool->used_bytes -= bytes;
+	} else {
+		fail_account(account, LSM_ERR_POISONED, out);
+	}
+}
+
 void credit_give(struct credit_account *account, uint64_t bytes)
 {
 	struct credit_pool *pool = account->pool;
@@ -385,25 +401,21 @@ void credit_give(struct credit_account *account, uint64_t bytes)
 	if (bytes == 0)
 		return;
 	sync_lock(&pool->mu);
-	assert(bytes <= account->used_bytes);
-	if (bytes <= account->used_bytes) {
-		account->used_bytes -= bytes;
-		pool->used_bytes -= bytes;
-	} else {
-		fail_account(account, LSM_ERR_POISONED, &out);
-	}
+	give_back(account, bytes, &out);
 	recheck(pool, &out); /* event: give */
 	finish(pool, &out);
 }
 
-void credit_inserted(struct credit_account *account, uint64_t bytes)
+void credit_inserted(struct credit_account *account, uint64_t bytes,
+                     uint64_t unspent)
 {
 	struct credit_pool *pool = account->pool;
 	struct outcome out = {NULL, NULL, false};
 
-	if (bytes == 0)
+	if (bytes == 0 && unspent == 0)
 		return;
 	sync_lock(&pool->mu);
+	give_back(account, unspent, &out);
 	account->mutable_bytes += bytes;
 	assert(account->mutable_bytes <= account->used_bytes);
 	if (account->error == LSM_OK)

@@ -102,8 +102,10 @@ bool credit_try_take(struct credit_account *account, int64_t bytes);
 /* Give back bytes that were taken: unspent, or of a freed memtable. */
 void credit_give(struct credit_account *account, uint64_t bytes);
 
-/* Tell that `bytes` of what was taken now lie in a mutable memtable. */
-void credit_inserted(struct credit_account *account, uint64_t bytes);
+/* Tell that `bytes` of what was taken now lie in a mutable memtable, and give
+   back `unspent` that do not. */
+void credit_inserted(struct credit_account *account, uint64_t bytes,
+                     uint64_t unspent);
 
 /* Tell that a memtable with so many mutable bytes was sealed and queued. */
 void credit_flush_queued(struct credit_account *account, uint64_t bytes);

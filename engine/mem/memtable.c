@@ -112,9 +112,7 @@ void memtable_settle(struct memtable *mem, uint64_t taken)
 	if (mem->account == NULL)
 		return;
 	assert(grown <= taken);
-	/* The surplus first: who waits for no more than that needs no flush. */
-	credit_give(mem->account, taken - grown);
-	credit_inserted(mem->account, grown);
+	credit_inserted(mem->account, grown, taken - grown);
 }
 
 void memtable_apply(struct memtable *mem, struct memtable_chain *chain)

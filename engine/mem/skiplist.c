@@ -6,6 +6,11 @@
  * that stands before it, and the new node is whole (bytes and own links) before
  * a release store makes it reachable. A reader that still sees the old link, or
  * an old height, takes a longer way to the same place.
+ *
+ * Why those who link need none: each level changes by one compare-and-swap of
+ * one link. Who finds the link changed walks on from there, as nodes never
+ * leave; a level is linked after the ones below it, so that whatever is met on
+ * a level is on all below.
  */
 #include "mem/skiplist.h"
 
@@ -117,62 +122,107 @@ struct skiplist_node *skiplist_chained(const struct skiplist_node *node)
 }
 
 /*
- * The first node >= target. Where `before` is given, it gets for each level the
- * link at which a node of that key belongs.
+ * Walk one level from `links`, those of a node before the target or of the
+ * head, to the last node before the target; returns its links. *after_out gets
+ * the node behind it; `passed` is one that is known not to be before.
  */
+static const link *walk(const link *links, int level, struct slice target,
+                        const struct skiplist_node *passed,
+                        struct skiplist_node **after_out)
+{
+	struct skiplist_node *node;
+
+	for (;;) {
+		node =
+		    atomic_load_explicit(&links[level], memory_order_acquire);
+		if (level > 0)
+			__builtin_prefetch(atomic_load_explicit(
+			    &links[level - 1], memory_order_relaxed));
+		if (node == NULL || node == passed ||
+		    key_compare(skiplist_key(node), target) >= 0)
+			break;
+		links = node->next;
+	}
+	*after_out = node;
+	return links;
+}
+
+/* The first node >= target. */
 static struct skiplist_node *find(const struct skiplist *list,
-                                  struct slice target, const link **before)
+                                  struct slice target)
 {
 	int level = atomic_load_explicit(&list->height, memory_order_relaxed);
 	const link *links = list->head;
-	struct skiplist_node *node = NULL;
+	struct skiplist_node *after = NULL;
 
-	while (level-- > 0) {
-		node =
-		    atomic_load_explicit(&links[level], memory_order_acquire);
-		while (node != NULL &&
-		       key_compare(skiplist_key(node), target) < 0) {
-			links = node->next;
-			node = atomic_load_explicit(&links[level],
-			                            memory_order_acquire);
-		}
-		if (before != NULL)
-			before[level] = &links[level];
+	while (level-- > 0)
+		links = walk(links, level, target, after, &after);
+	return after;
+}
+
+/* Where a node belongs: on each level its neighbours at the time of looking. */
+struct place {
+	const link *before[SKIPLIST_MAX_HEIGHT]; /* the links of the one */
+	struct skiplist_node *after[SKIPLIST_MAX_HEIGHT]; /* the other */
+};
+
+static void find_place(struct skiplist *list, struct slice key, int height,
+                       struct place *place)
+{
+	int level = atomic_load_explicit(&list->height, memory_order_relaxed);
+	struct skiplist_node *after = NULL;
+	const link *links = list->head;
+
+	/* A reader that sees the new height before the node itself finds an
+	   empty level and goes down. */
+	for (int seen = level; seen < height;) {
+		if (atomic_compare_exchange_weak_explicit(
+			&list->height, &seen, height, memory_order_relaxed,
+			memory_order_relaxed))
+			break;
 	}
-	return node;
+	for (int above = level; above < height; above++) {
+		place->before[above] = links;
+		place->after[above] = NULL;
+	}
+	while (level-- > 0) {
+		links = walk(links, level, key, after, &after);
+		place->before[level] = links;
+		place->after[level] = after;
+	}
 }
 
 void skiplist_link(struct skiplist *list, struct skiplist_node *node)
 {
-	const link *before[SKIPLIST_MAX_HEIGHT];
-	int height = atomic_load_explicit(&list->height, memory_order_relaxed);
-	struct skiplist_node *after = find(list, skiplist_key(node), before);
+	struct slice key = skiplist_key(node);
+	struct place place;
 
-	assert(after == NULL ||
-	       key_compare(skiplist_key(after), skiplist_key(node)) != 0);
-	(void)after;
-	for (; height < node->height; height++) {
-		before[height] = &list->head[height];
-		/* A reader that sees this height before the node itself finds
-		   an empty level and goes down. */
-		atomic_store_explicit(&list->height, height + 1,
-		                      memory_order_relaxed);
-	}
+	find_place(list, key, node->height, &place);
 	for (int level = 0; level < node->height; level++) {
-		link *slot = (link *)(uintptr_t)before[level];
+		const link *links = place.before[level];
+		struct skiplist_node *after = place.after[level];
 
-		atomic_store_explicit(
-		    &node->next[level],
-		    atomic_load_explicit(slot, memory_order_relaxed),
-		    memory_order_relaxed);
-		atomic_store_explicit(slot, node, memory_order_release);
+		for (;;) {
+			struct skiplist_node *expected = after;
+
+			assert(after == NULL ||
+			       key_compare(skiplist_key(after), key) > 0);
+			atomic_store_explicit(&node->next[level], after,
+			                      memory_order_relaxed);
+			if (atomic_compare_exchange_strong_explicit(
+				(link *)(uintptr_t)&links[level], &expected,
+				node, memory_order_release,
+				memory_order_relaxed))
+				break;
+			links = walk(links, level, key, NULL, &after);
+		}
 	}
 }
 
 const struct skiplist_node *skiplist_seek(const struct skiplist *list,
                                           struct slice target)
 {
-	return find(list, target, NULL);
+	return find(list, target);
 }
 
 const struct skiplist_node *skiplist_first(const struct skiplist *list)

@@ -8,9 +8,9 @@
  * whole list is. (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
  * Trees", CACM 1990; p = 1/4.)
  *
- * Threads: one writer at a time prepares and links; any number of readers, with
- * no lock, at the same time. A node is published by release stores from level 0
- * upwards; readers load with acquire.
+ * Threads: one at a time prepares; any number link and read, with no lock, at
+ * the same time. A node is published from level 0 upwards, by a release on each;
+ * readers load with acquire.
  */
 #ifndef LSM_MEM_SKIPLIST_H
 #define LSM_MEM_SKIPLIST_H
@@ -33,7 +33,7 @@ struct skiplist {
 	struct arena *arena; /* constant; not owned */
 	_Atomic(struct skiplist_node *) head[SKIPLIST_MAX_HEIGHT];
 	atomic_int height; /* grows; a stale value is harmless */
-	uint64_t random;   /* writer */
+	uint64_t random;   /* who prepares */
 };
 
 void skiplist_init(struct skiplist *list, struct arena *arena);

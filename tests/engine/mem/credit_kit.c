@@ -96,7 +96,7 @@ void take_now(struct credit_account *from, int64_t bytes)
 void fill(struct credit_account *from, int64_t bytes)
 {
 	take_now(from, bytes);
-	credit_inserted(from, (uint64_t)bytes);
+	credit_inserted(from, (uint64_t)bytes, 0);
 }
 
 void assert_called(const struct probe *probe, enum lsm_err err)

@@ -106,7 +106,7 @@ START_TEST(surplus_comes_back_after_insertion)
 	take_now(account, 80);
 	ck_assert(!take(&probe, 50));
 	credit_give(account, 60);
-	credit_inserted(account, 20);
+	credit_inserted(account, 20, 0);
 	assert_called(&probe, LSM_OK);
 	ck_assert_uint_eq(used_now(), 70);
 	ck_assert_uint_eq(credit_account_mutable(account), 20);
@@ -265,7 +265,7 @@ START_TEST(insertion_kicks_when_only_reservations_were_in_flight)
 	ck_assert_uint_eq(kicks, 0); /* there is nothing to flush */
 	credit_give(account, 10);
 	ck_assert_uint_eq(kicks, 0);
-	credit_inserted(account, 80);
+	credit_inserted(account, 80, 0);
 	ck_assert_uint_eq(kicks, 1);
 	credit_flush_queued(account, 80);
 	credit_kick_done(pool);
@@ -331,7 +331,7 @@ START_TEST(kick_that_is_done_is_followed_by_another)
 	credit_flush_done(account); /* all of it before kick_done */
 	credit_give(account, 60);
 	assert_called(&probe, LSM_OK);
-	credit_inserted(account, 70);
+	credit_inserted(account, 70, 0);
 	ck_assert(!take(&probe, 70));
 	ck_assert_uint_eq(kicks, 1);
 	credit_kick_done(pool);
@@ -355,7 +355,7 @@ START_TEST(second_waiter_is_not_stranded)
 	credit_give(account, 60);
 	assert_called(&first, LSM_OK);
 	ck_assert_uint_eq(kicks, 1);
-	credit_inserted(account, 70); /* and no event of the second's own */
+	credit_inserted(account, 70, 0); /* and no event of the second's own */
 	ck_assert_uint_eq(kicks, 2);
 	credit_flush_queued(account, 70);
 	credit_kick_done(pool);

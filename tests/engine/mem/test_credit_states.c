@@ -131,7 +131,7 @@ START_TEST(memtable_of_a_failed_account_is_not_worth_a_kick)
 	fill(account, 50);
 	take_now(account, 50);
 	credit_fail(account, LSM_ERR_POISONED);
-	credit_inserted(account, 50); /* was under way */
+	credit_inserted(account, 50, 0); /* was under way */
 	ck_assert(!take_of(other, &probe, 10, false));
 	ck_assert_uint_eq(kicks, 0);
 	ck_assert_uint_eq(stats_now().mutable_bytes, 0);

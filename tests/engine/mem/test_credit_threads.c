@@ -178,7 +178,7 @@ static enum lsm_err write_once(struct writer *writer)
 	if (gen_below(&writer->gen, 4) == 0)
 		sched_yield();
 	give_back(writer->account, bytes - spent);
-	credit_inserted(writer->account, spent);
+	credit_inserted(writer->account, spent, 0);
 	return LSM_OK;
 }
 
@@ -278,7 +278,7 @@ static void run_plain_writer(void *ctx)
 	taker->err = credit_take(taker->from, taker->bytes, false);
 	if (taker->err == LSM_OK) {
 		count_taken((uint64_t)taker->bytes);
-		credit_inserted(taker->from, (uint64_t)taker->bytes);
+		credit_inserted(taker->from, (uint64_t)taker->bytes, 0);
 	}
 	atomic_store(&taker->finished, true);
 }

@@ -307,6 +307,59 @@ START_TEST(readers_see_whole_sorted_nodes_while_one_inserts)
 }
 END_TEST
 
+/* ---- several that link ------------------------------------------------- */
+
+enum { LINKERS = 4 };
+
+struct linker {
+	struct sync_thread thread;
+	struct skiplist_node *nodes[KEYS / LINKERS];
+};
+
+static void run_linker(void *ctx)
+{
+	struct linker *linker = ctx;
+
+	for (size_t i = 0; i < KEYS / LINKERS; i++)
+		skiplist_link(&list, linker->nodes[i]);
+}
+
+/* Neighbours are linked by different threads at about the same time, so that
+   they meet on the same links. */
+START_TEST(several_link_neighbours_at_once)
+{
+	static struct linker linkers[LINKERS];
+	const struct skiplist_node *node;
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < KEYS; i++) {
+		uint8_t key[8];
+
+		put_be64(key, i);
+		linkers[i % LINKERS].nodes[i / LINKERS] = skiplist_prepare(
+		    &list, slice_make(key, 8), key_trailer(i + 1, KEY_PUT),
+		    slice_make(key, 8));
+		ck_assert_ptr_nonnull(linkers[i % LINKERS].nodes[i / LINKERS]);
+	}
+	for (int i = 0; i < LINKERS; i++)
+		ck_assert_int_eq(sync_thread_start(&linkers[i].thread, "linker",
+		                                   run_linker, &linkers[i]),
+		                 LSM_OK);
+	for (int i = 0; i < LINKERS; i++)
+		sync_thread_join(&linkers[i].thread);
+	for (node = skiplist_first(&list); node != NULL;
+	     node = skiplist_next(node)) {
+		struct slice key = skiplist_key(node);
+
+		ck_assert_uint_eq(get_be64(key.data), count);
+		/* Upper levels lead to it as well. */
+		ck_assert_ptr_eq(skiplist_seek(&list, key), node);
+		count++;
+	}
+	ck_assert_uint_eq(count, KEYS);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("skiplist");
@@ -323,6 +376,7 @@ int main(void)
 	tcase_add_test(tc, overhead_is_an_upper_bound);
 	tcase_add_test(tc, random_versions_come_out_sorted);
 	tcase_add_test(tc, readers_see_whole_sorted_nodes_while_one_inserts);
+	tcase_add_loop_test(tc, several_link_neighbours_at_once, 0, 20);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
