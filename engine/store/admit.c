@@ -22,7 +22,7 @@ static void ask_for_space(struct lsm *store, uint64_t now)
 
 	atomic_store_explicit(&store->space_asked_ns, now,
 	                      memory_order_relaxed);
-	if (env_dir_space(store->dir, &total, &left) != LSM_OK) {
+	if (env_dir_space(store->home->dir, &total, &left) != LSM_OK) {
 		/* Unknown is not full: let the write itself meet the disk. */
 		atomic_store_explicit(&store->space_left, INT64_MAX / 2,
 		                      memory_order_relaxed);

@@ -7,12 +7,6 @@
 
 #include "store/store.h"
 
-void store_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES])
-{
-	snprintf(name, STORE_BRANCH_NAME_BYTES, "%016llx",
-	         (unsigned long long)id);
-}
-
 /* The folders of a store that is laid out; NULL: not made yet. */
 struct layout {
 	struct env_dir *dir; /* borrowed */
@@ -37,7 +31,7 @@ write_layout(struct layout *l, struct manifest_state *state,
 	char name[STORE_BRANCH_NAME_BYTES];
 	enum lsm_err err;
 
-	store_branch_folder(state->branch.id, name);
+	home_branch_folder(state->branch.id, name);
 	err = env_dir_lock(l->dir, LOCK_NAME, false, &l->lock);
 	if (err == LSM_OK)
 		err = make_folder(l->dir, POOL_DIR, &l->place.pool);

@@ -24,7 +24,7 @@ enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
 	sync_unlock(&store->tree_mu);
 
 	context->source = &store->source;
-	context->owner = store_table_owner(store);
+	context->owner = home_table_owner(store->home);
 	context->new_file = store_new_table;
 	context->new_file_ctx = store;
 	context->fold.call = store->options.fold;

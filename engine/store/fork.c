@@ -165,9 +165,9 @@ static enum lsm_err child_superblock(const struct lsm *store,
 	enum lsm_err err =
 	    superblock_init(sb, store->env, lsm_owner_area(store));
 
-	sb->family = store->superblock.family;
-	sb->compat = store->superblock.compat;
-	sb->ro_compat = store->superblock.ro_compat;
+	sb->family = store->home->superblock.family;
+	sb->compat = store->home->superblock.compat;
+	sb->ro_compat = store->home->superblock.ro_compat;
 	return err;
 }
 

@@ -6,28 +6,34 @@
  * since the view before that edit holds it. A deletion need not be synced: what
  * reappears after a power cut is swept at the next open.
  */
-#include "store/store.h"
+#include "base/log.h"
+#include "store/home.h"
 
-void store_gc_wake(void *ctx)
+void home_gc_wake(void *ctx)
 {
-	struct lsm *store = ctx;
+	struct home *home = ctx;
 
-	worker_submit(store->runtime->workers, &store->gc_job, 0);
+	worker_submit(home->runtime->workers, &home->gc_job, 0);
 }
 
-void store_gc_run(struct worker_job *job)
+void home_collect(struct home *home)
 {
-	struct lsm *store = STORE_OF_JOB(job, gc_job);
 	struct pool_garbage file;
 	char name[FILE_NAME_MAX_BYTES];
 
-	while (pool_next_garbage(store->pool, &file)) {
+	while (pool_next_garbage(home->pool, &file)) {
 		file_name_format(file.kind, file.id, name);
 		if (file.kind == FILE_KIND_TABLE)
-			table_cache_forget(&store->source, file.id);
+			table_cache_forget(&home->source, file.id);
 		/* A failure is logged by env; the next open sweeps the file. */
-		if (env_unlink(store->source.pool, name) != LSM_OK)
+		if (env_unlink(home->source.pool, name) != LSM_OK)
 			log_debug("%s: %s stays until the next open",
-			          store->path, name);
+			          home->path, name);
 	}
+}
+
+void home_gc_run(struct worker_job *job)
+{
+	home_collect((struct home *)(void *)((char *)job -
+	                                     offsetof(struct home, gc_job)));
 }

@@ -15,7 +15,7 @@
 static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 {
 	struct file_header header = {.kind = FILE_KIND_LOG,
-	                             .family = store->superblock.family};
+	                             .family = store->home->superblock.family};
 	struct wal_writer *log = NULL;
 	struct edit edit;
 	enum lsm_err err;

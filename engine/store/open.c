@@ -95,29 +95,6 @@ enum lsm_err store_writable(struct lsm *store)
 	return atomic_load(&store->failed);
 }
 
-/* ---- tables ----------------------------------------------------------------------- */
-
-static void table_dropped(void *ctx, struct file_id id)
-{
-	struct lsm *store = ctx;
-
-	pool_unref(store->pool, FILE_KIND_TABLE, id);
-}
-
-struct table_owner store_table_owner(struct lsm *store)
-{
-	return (struct table_owner){table_dropped, store};
-}
-
-void store_adopt_table(void *ctx, struct file_id id)
-{
-	struct lsm *store = ctx;
-
-	/* Without memory for the count the file is swept by nobody: keep all. */
-	if (pool_ref(store->pool, FILE_KIND_TABLE, id) != LSM_OK)
-		pool_keep_all(store->pool);
-}
-
 /* ---- opening ------------------------------------------------------------------------ */
 
 enum lsm_err store_open_parent(const struct env *env, const char *path,
@@ -165,83 +142,33 @@ static void init_jobs(struct lsm *store)
 	worker_job_init(&store->compact_job, WORKER_COMPACT, store_compact_run);
 	worker_job_init(&store->sync_job, WORKER_UPKEEP, store_sync_run);
 	worker_job_init(&store->spare_job, WORKER_UPKEEP, store_spare_run);
-	worker_job_init(&store->gc_job, WORKER_UPKEEP, store_gc_run);
 }
 
-static enum lsm_err alloc_store(struct lsm_runtime *runtime, const char *path,
+/* A branch of the home, whose reference it takes over, also on failure. */
+static enum lsm_err alloc_store(struct home *home,
                                 const struct lsm_options *options,
                                 struct lsm **store_out)
 {
-	struct lsm *store;
+	struct lsm *store = calloc(1, sizeof(*store));
 
-	*store_out = NULL;
-	if (strlen(path) >= STORE_PATH_MAX_BYTES) {
-		log_error("%.60s...: the path is too long", path);
-		return LSM_ERR_INVALID;
-	}
-	store = calloc(1, sizeof(*store));
-	if (store == NULL)
+	*store_out = store;
+	if (store == NULL) {
+		home_unref(home);
 		return LSM_ERR_NOMEM;
-	store->runtime = runtime;
+	}
+	store->home = home;
+	store->env = home->env;
+	store->runtime = home->runtime;
+	store->source = home->source;
+	store->pool = home->pool;
+	store->path = home->path;
 	store->options = *options;
-	store->env = options->env != NULL ? options->env : env_posix();
-	snprintf(store->path, sizeof(store->path), "%s", path);
-	set_defaults(&store->options, runtime->options.credit_bytes);
+	set_defaults(&store->options, home->runtime->options.credit_bytes);
 	store->max_block_bytes = max_block_bytes(store->options.memtable_bytes);
 	manifest_state_init(&store->state);
 	init_locks(store);
 	init_jobs(store);
-	*store_out = store;
 	return LSM_OK;
-}
-
-/* The folder, its superblock, its lock, its pool. */
-static enum lsm_err open_folders(struct lsm *store)
-{
-	enum lsm_err err = env_dir_open(store->env, store->path, &store->dir);
-
-	if (err == LSM_ERR_NOT_FOUND)
-		log_error("%s: no such folder", store->path);
-	if (err == LSM_OK)
-		err = superblock_read(store->dir, store->path,
-		                      store->options.read_only,
-		                      &store->superblock);
-	if (err == LSM_OK) {
-		err = env_dir_lock(store->dir, LOCK_NAME,
-		                   store->options.read_only, &store->lock);
-		if (err == LSM_ERR_NOT_FOUND)
-			log_error("%s: the store has no file %s", store->path,
-			          LOCK_NAME);
-	}
-	if (err == LSM_OK) {
-		err =
-		    env_dir_open_at(store->dir, POOL_DIR, &store->source.pool);
-		if (err == LSM_ERR_NOT_FOUND) {
-			log_error("%s: the store has no folder %s", store->path,
-			          POOL_DIR);
-			err = LSM_ERR_CORRUPT;
-		}
-	}
-	if (err == LSM_OK)
-		err = pool_create(store->source.pool, store_gc_wake, store,
-		                  &store->pool);
-	if (err == LSM_OK && store->options.read_only)
-		pool_keep_all(store->pool);
-	store->source.family = store->superblock.family;
-	store->source.files = store->runtime->files;
-	store->source.blocks = store->runtime->blocks;
-	return err;
-}
-
-static void free_others(struct other_branch *branch)
-{
-	while (branch != NULL) {
-		struct other_branch *next = branch->next;
-
-		manifest_state_release(&branch->state);
-		free(branch);
-		branch = next;
-	}
 }
 
 /* Every job is cancelled, nobody uses the store. */
@@ -258,15 +185,11 @@ static void free_store(struct lsm *store)
 	wal_writer_destroy(store->spare);
 	manifest_close(store->manifest);
 	manifest_state_release(&store->state);
-	free_others(store->others);
 	for (unsigned i = 0; i < LSM_LEVELS; i++)
 		buf_release(&store->cursor[i]);
-	pool_destroy(store->pool);
 	credit_account_destroy(store->credit);
 	env_dir_close(store->branch_dir);
-	env_dir_close(store->source.pool);
-	env_close(store->lock);
-	env_dir_close(store->dir);
+	home_unref(store->home);
 
 	sync_cond_destroy(&store->changed);
 	sync_cond_destroy(&store->synced);
@@ -287,24 +210,27 @@ static void cancel_jobs(struct lsm *store)
 	worker_cancel(workers, &store->flush_job);
 	worker_cancel(workers, &store->spare_job);
 	worker_cancel(workers, &store->sync_job);
-	worker_cancel(workers, &store->gc_job);
+	/* What the branch lets go of from now on is named by its manifest. */
+	worker_cancel(workers, &store->home->gc_job);
 }
 
 enum lsm_err lsm_open(struct lsm_runtime *runtime, const char *path,
                       const struct lsm_options *options, struct lsm **store_out)
 {
+	struct home *home;
 	struct lsm *store;
 	enum lsm_err err;
 
 	*store_out = NULL;
-	err = alloc_store(runtime, path, options, &store);
+	err = home_open(runtime,
+	                options->env != NULL ? options->env : env_posix(), path,
+	                options->read_only, &home);
+	if (err == LSM_OK)
+		err = alloc_store(home, options, &store);
 	if (err != LSM_OK)
 		return err;
-	err = open_folders(store);
-	if (err == LSM_OK)
-		err = credit_account_create(runtime->credit,
-		                            store->options.nospace_wait_ms,
-		                            &store->credit);
+	err = credit_account_create(
+	    runtime->credit, store->options.nospace_wait_ms, &store->credit);
 	if (err == LSM_OK)
 		err = store_recover(store);
 	if (err != LSM_OK) {
@@ -417,13 +343,14 @@ enum lsm_err lsm_close(struct lsm *store)
 	generation_unref(store->active);
 	store->active = NULL;
 	if (err == LSM_OK)
-		store_gc_run(&store->gc_job);
+		home_collect(store->home);
 	free_store(store);
 	return err;
 }
 
 struct slice lsm_owner_area(const struct lsm *store)
 {
-	return slice_make(store->superblock.owner_area,
-	                  store->superblock.owner_len);
+	const struct superblock *sb = &store->home->superblock;
+
+	return slice_make(sb->owner_area, sb->owner_len);
 }

@@ -45,7 +45,7 @@ static bool parse_branch_folder(const char *name, uint64_t *id_out)
 	char again[STORE_BRANCH_NAME_BYTES];
 
 	*id_out = strtoull(name, NULL, 16);
-	store_branch_folder(*id_out, again);
+	home_branch_folder(*id_out, again);
 	return strcmp(name, again) == 0;
 }
 
@@ -78,8 +78,8 @@ static enum lsm_err keep_branch(struct branch_scan *scan, struct env_dir *dir,
 		if (other == NULL)
 			return LSM_ERR_NOMEM;
 		other->state = *state;
-		other->next = store->others;
-		store->others = other;
+		other->next = store->home->others;
+		store->home->others = other;
 		env_dir_close(dir);
 	}
 	manifest_state_init(state); /* moved */
@@ -91,7 +91,7 @@ static enum lsm_err read_branch(void *ctx, const char *name)
 	struct branch_scan *scan = ctx;
 	struct lsm *store = scan->store;
 	struct manifest_place place = {store->source.pool, NULL,
-	                               store->superblock.family};
+	                               store->home->superblock.family};
 	struct manifest_state state;
 	uint64_t id;
 	enum lsm_err err;
@@ -104,8 +104,9 @@ static enum lsm_err read_branch(void *ctx, const char *name)
 	manifest_state_init(&state);
 	err = env_dir_open_at(scan->branches, name, &place.dir);
 	if (err == LSM_OK)
-		err = manifest_recover(&place, id, store_table_owner(store),
-		                       store_adopt_table, &state);
+		err =
+		    manifest_recover(&place, id, home_table_owner(store->home),
+		                     home_adopt_table, &state);
 	if (err == LSM_OK)
 		err = count_files(store, &state);
 	if (err == LSM_OK)
@@ -133,7 +134,7 @@ static enum lsm_err read_branches(struct lsm *store)
 {
 	struct branch_scan scan = {.store = store};
 	enum lsm_err err =
-	    env_dir_open_at(store->dir, BRANCHES_DIR, &scan.branches);
+	    env_dir_open_at(store->home->dir, BRANCHES_DIR, &scan.branches);
 
 	if (err == LSM_OK && !store->options.read_only)
 		err =
@@ -276,8 +277,8 @@ static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 
 	file_name_format(FILE_KIND_LOG, log->id, name);
 	err = wal_reader_open(store->source.pool, FILE_KIND_LOG, log->id,
-	                      &store->superblock.family, log->promised_upto,
-	                      &reader);
+	                      &store->home->superblock.family,
+	                      log->promised_upto, &reader);
 	if (err == LSM_ERR_NOT_FOUND)
 		err = LSM_ERR_LOST; /* told by the reader */
 	while (err == LSM_OK && more) {
@@ -480,11 +481,11 @@ enum lsm_err store_recover(struct lsm *store)
 
 	store->place.pool = store->source.pool;
 	store->place.dir = store->branch_dir;
-	store->place.family = store->superblock.family;
+	store->place.family = store->home->superblock.family;
 	if (err == LSM_OK)
 		err = recover_main(store);
 	/* The tables that it made before it was refused; nothing names them. */
 	if (err != LSM_OK)
-		store_gc_run(&store->gc_job);
+		home_collect(store->home);
 	return err;
 }

@@ -71,7 +71,7 @@ enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
 {
 	uint64_t reserve;
 	enum lsm_err err =
-	    env_dir_space(store->dir, total_bytes_out, free_bytes_out);
+	    env_dir_space(store->home->dir, total_bytes_out, free_bytes_out);
 
 	if (err != LSM_OK)
 		return err;

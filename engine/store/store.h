@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store.h: the private struct of an open store, and what its files call of
+ * store.h: the private struct of an open branch of a store, and what its files call of
  * each other.
  *
  * Life of a write: lsm_admit() takes credit; lsm_write() joins the commit
@@ -27,10 +27,7 @@
 #include "base/log.h"
 #include "compact/job.h"
 #include "mem/memtable.h"
-#include "store/pool.h"
-#include "store/runtime.h"
-#include "store/superblock.h"
-#include "tree/manifest.h"
+#include "store/home.h"
 #include "wal/wal_writer.h"
 
 enum {
@@ -44,16 +41,7 @@ enum {
 	STORE_LIST_ENTRY_BYTES = 128, /* about what a list takes for a table */
 	STORE_RETRY_MIN_MS = 50,
 	STORE_RETRY_MAX_MS = 5000,
-	STORE_PATH_MAX_BYTES = 4096,
-	STORE_BRANCH_NAME_BYTES =
-	    17, /* a branch's folder: 16 hex digits, NUL */
 };
-
-#define POOL_DIR "pool"
-#define BRANCHES_DIR "branches"
-#define LOCK_NAME "LOCK"
-#define MAIN_BRANCH "main"
-#define TMP_PREFIX ".tmp-"
 
 /*
  * A memtable and the log that holds the same batches. Counted: by the store
@@ -92,27 +80,20 @@ struct commit {
 	bool done;
 };
 
-/* Another branch of the store: known so that its files are counted. */
-struct other_branch {
-	struct other_branch *next;
-	struct manifest_state state;
-};
-
+/* One open branch of a store. */
 struct lsm {
 	/* Constant after open. */
-	const struct env *env;
+	struct home *home;     /* a reference */
+	const struct env *env; /* the home's, as are the next four */
 	struct lsm_runtime *runtime;
-	struct lsm_options options;
-	char path[STORE_PATH_MAX_BYTES];
-	struct superblock superblock;
-	struct env_dir *dir, *branch_dir;
-	struct env_file *lock;
-	struct table_source source; /* with the pool's folder */
+	struct table_source source;
 	struct pool *pool;
+	const char *path; /* for log lines */
+	struct lsm_options options;
+	struct env_dir *branch_dir;
 	struct credit_account *credit;
 	size_t max_block_bytes; /* of a memtable's arena */
 	struct manifest_place place;
-	struct other_branch *others;
 
 	/* Atomics. */
 	atomic_uint_least64_t visible_seq; /* release, by the leader once the
@@ -169,7 +150,7 @@ struct lsm {
 	uint32_t flush_retry_ms, compact_retry_ms;
 	uint64_t period_seq; /* visible_seq at the last period */
 	uint64_t period_due_ns;
-	struct worker_job flush_job, compact_job, sync_job, spare_job, gc_job;
+	struct worker_job flush_job, compact_job, sync_job, spare_job;
 
 	/* Guarded by runtime->mu. */
 	struct lsm *older, *newer;
@@ -197,10 +178,6 @@ enum lsm_err store_writable(struct lsm *store);
    that flushes, compactions and deletions can. */
 uint64_t store_reserve_bytes(const struct lsm *store, uint64_t total_bytes);
 
-/* The owner of table metas: a dropped one is one user less of its file. */
-struct table_owner store_table_owner(struct lsm *store);
-void store_adopt_table(void *ctx, struct file_id id);
-
 /* Split `path` into its parent folder, opened, and its last component (borrowed
    from path). Errors: INVALID, NOT_FOUND; logged. */
 LSM_MUST_CHECK enum lsm_err store_open_parent(const struct env *env,
@@ -224,8 +201,6 @@ LSM_MUST_CHECK enum lsm_err
 store_lay_out(struct env_dir *dir, const struct superblock *sb,
               struct manifest_state *state,
               enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx);
-
-void store_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);
 
 /* ---- recover.c ----------------------------------------------------------------- */
 
@@ -329,10 +304,5 @@ LSM_MUST_CHECK enum lsm_err store_job_context(struct lsm *store,
 /* ---- compaction.c --------------------------------------------------------------- */
 
 void store_compact_run(struct worker_job *job);
-
-/* ---- gc.c ------------------------------------------------------------------------- */
-
-void store_gc_run(struct worker_job *job);
-void store_gc_wake(void *ctx); /* ctx: the store */
 
 #endif

@@ -72,8 +72,8 @@ static enum lsm_err verify_log(struct verification *v,
 	enum lsm_err err;
 
 	err = wal_reader_open(store->source.pool, FILE_KIND_LOG, log->id,
-	                      &store->superblock.family, log->promised_upto,
-	                      &reader);
+	                      &store->home->superblock.family,
+	                      log->promised_upto, &reader);
 	while (err == LSM_OK && more)
 		err = wal_reader_next(reader, &payload, &more);
 	wal_reader_close(reader);
@@ -132,8 +132,8 @@ enum lsm_err lsm_verify(struct lsm *store,
 	if (err == LSM_OK)
 		err = verify_branch(&v, &state);
 	let_go(store, &state);
-	for (struct other_branch *b = store->others; err == LSM_OK && b != NULL;
-	     b = b->next)
+	for (struct other_branch *b = store->home->others;
+	     err == LSM_OK && b != NULL; b = b->next)
 		err = verify_branch(&v, &b->state);
 	*faults_out = v.faults;
 	return err;

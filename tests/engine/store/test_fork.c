@@ -343,7 +343,7 @@ static void settle(void)
 
 	worker_cancel(workers, &kit.store->compact_job);
 	worker_cancel(workers, &kit.store->spare_job);
-	worker_cancel(workers, &kit.store->gc_job);
+	worker_cancel(workers, &kit.store->home->gc_job);
 	worker_cancel(workers, &kit.store->flush_job);
 }
 

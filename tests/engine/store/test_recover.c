@@ -312,7 +312,7 @@ static void add_branch(uint64_t id, char folder_out[KIT_NAME_BYTES])
 	state.branch.id = id;
 	strcpy(state.branch.name, "agent");
 	state.manifest_number = 0;
-	store_branch_folder(id, name);
+	home_branch_folder(id, name);
 	ASSERT_OK(env_dir_open(kit.env, KIT_PATH "/branches", &dir));
 	ASSERT_OK(env_dir_make(dir, name));
 	ASSERT_OK(env_dir_open_at(dir, name, &place.dir));
