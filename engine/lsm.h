@@ -293,9 +293,13 @@ size_t lsm_pending_merges(struct lsm *store, struct slice key);
 
 /*
  * Walk the keys from `lower` (inclusive) to `upper` (exclusive; empty: no
- * bound) as of `snap` or now. The bounds are copied. An iterator pins
- * memtables: keep it no longer than one request. It starts before the first
- * key: call lsm_iter_seek() first. Errors: NOMEM.
+ * bound) as of `snap` or now. The bounds are copied, and `snap` may be released
+ * before the iterator. It stands nowhere at first: seek.
+ *
+ * It never blocks a writer, however long it lives: between two moves the store
+ * may take back the memtables and files that it reads from, and the next move
+ * opens those that have taken their place. What it shows stays the same.
+ * Errors: NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_iter_create(struct lsm *store,
                                             const struct lsm_snapshot *snap,
@@ -304,9 +308,15 @@ LSM_MUST_CHECK enum lsm_err lsm_iter_create(struct lsm *store,
                                             struct lsm_iter **iter_out);
 void lsm_iter_destroy(struct lsm_iter *iter);
 
-/* Go to the first key >= target (clamped to the bounds). */
+/* Go to the first key >= target, within the bounds. */
 void lsm_iter_seek(struct lsm_iter *iter, struct slice target);
 void lsm_iter_next(struct lsm_iter *iter); /* needs lsm_iter_valid() */
+
+/* Go to the last key < target (not at it), within the bounds; to the last of
+   all. Directions may be mixed; a turn costs a seek. */
+void lsm_iter_seek_prev(struct lsm_iter *iter, struct slice target);
+void lsm_iter_seek_last(struct lsm_iter *iter);
+void lsm_iter_prev(struct lsm_iter *iter); /* needs lsm_iter_valid() */
 
 /* False at the end and after an error; lsm_iter_status() tells which. */
 bool lsm_iter_valid(const struct lsm_iter *iter);

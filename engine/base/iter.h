@@ -20,6 +20,11 @@ struct iter_ops {
 	/* To the first entry whose internal key is >= target. */
 	void (*seek)(struct iter *it, struct slice target);
 	void (*next)(struct iter *it); /* needs valid() */
+	/* The way back, NULL for a stream that has none. */
+	void (*seek_last)(struct iter *it);
+	/* To the last entry whose internal key is < target. */
+	void (*seek_before)(struct iter *it, struct slice target);
+	void (*prev)(struct iter *it); /* needs valid() */
 	bool (*valid)(const struct iter *it);
 	struct slice (*key)(const struct iter *it);
 	struct slice (*value)(const struct iter *it);
@@ -42,6 +47,18 @@ static inline void iter_seek(struct iter *it, struct slice target)
 static inline void iter_next(struct iter *it)
 {
 	it->ops->next(it);
+}
+static inline void iter_seek_last(struct iter *it)
+{
+	it->ops->seek_last(it);
+}
+static inline void iter_seek_before(struct iter *it, struct slice target)
+{
+	it->ops->seek_before(it, target);
+}
+static inline void iter_prev(struct iter *it)
+{
+	it->ops->prev(it);
 }
 static inline bool iter_valid(const struct iter *it)
 {

@@ -231,6 +231,21 @@ static void mem_next(struct iter *it)
 	iter_of(it)->node = skiplist_next(iter_of(it)->node);
 }
 
+static void mem_seek_last(struct iter *it)
+{
+	iter_of(it)->node = skiplist_last(&iter_of(it)->mem->list);
+}
+
+static void mem_seek_before(struct iter *it, struct slice target)
+{
+	iter_of(it)->node = skiplist_before(&iter_of(it)->mem->list, target);
+}
+
+static void mem_prev(struct iter *it)
+{
+	mem_seek_before(it, skiplist_key(iter_of(it)->node));
+}
+
 static bool mem_valid(const struct iter *it)
 {
 	return const_iter_of(it)->node != NULL;
@@ -262,6 +277,9 @@ static const struct iter_ops memtable_iter_ops = {
     .seek_first = mem_seek_first,
     .seek = mem_seek,
     .next = mem_next,
+    .seek_last = mem_seek_last,
+    .seek_before = mem_seek_before,
+    .prev = mem_prev,
     .valid = mem_valid,
     .key = mem_key,
     .value = mem_value,

@@ -235,6 +235,41 @@ const struct skiplist_node *skiplist_next(const struct skiplist_node *node)
 	return atomic_load_explicit(&node->next[0], memory_order_acquire);
 }
 
+/* The last node before *target, or with NULL the last of all. */
+static const struct skiplist_node *find_last(const struct skiplist *list,
+                                             const struct slice *target)
+{
+	int level = atomic_load_explicit(&list->height, memory_order_relaxed);
+	const struct skiplist_node *last = NULL;
+	const link *links = list->head;
+
+	while (level-- > 0) {
+		const struct skiplist_node *node =
+		    atomic_load_explicit(&links[level], memory_order_acquire);
+
+		while (node != NULL &&
+		       (target == NULL ||
+		        key_compare(skiplist_key(node), *target) < 0)) {
+			last = node;
+			links = node->next;
+			node = atomic_load_explicit(&links[level],
+			                            memory_order_acquire);
+		}
+	}
+	return last;
+}
+
+const struct skiplist_node *skiplist_before(const struct skiplist *list,
+                                            struct slice target)
+{
+	return find_last(list, &target);
+}
+
+const struct skiplist_node *skiplist_last(const struct skiplist *list)
+{
+	return find_last(list, NULL);
+}
+
 struct slice skiplist_key(const struct skiplist_node *node)
 {
 	return slice_make(node_key_bytes(node), node->key_len);

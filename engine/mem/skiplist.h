@@ -57,6 +57,12 @@ const struct skiplist_node *skiplist_seek(const struct skiplist *list,
 const struct skiplist_node *skiplist_first(const struct skiplist *list);
 const struct skiplist_node *skiplist_next(const struct skiplist_node *node);
 
+/* The last node with internal key < target, or NULL; the last of all. Nodes
+   have no links back: each is a search of its own. */
+const struct skiplist_node *skiplist_before(const struct skiplist *list,
+                                            struct slice target);
+const struct skiplist_node *skiplist_last(const struct skiplist *list);
+
 /* Borrowed for the life of the arena. */
 struct slice skiplist_key(const struct skiplist_node *node);
 struct slice skiplist_value(const struct skiplist_node *node);

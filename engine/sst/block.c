@@ -39,6 +39,7 @@ void block_iter_set(struct block_iter *it, struct slice raw)
 {
 	it->err = LSM_OK;
 	it->valid = false;
+	it->offset = 0;
 	it->next_offset = 0;
 	it->value = slice_make(NULL, 0);
 	buf_clear(&it->key);
@@ -132,6 +133,7 @@ static void step(struct block_iter *it)
 		return;
 	}
 	it->value = entry.value;
+	it->offset = it->next_offset;
 	it->next_offset = entry.end;
 	it->valid = true;
 }
@@ -213,4 +215,67 @@ void block_iter_next(struct block_iter *it)
 {
 	assert(it->valid);
 	step(it);
+}
+
+/* ---- backwards ----------------------------------------------------------- */
+
+/* The last restart that lies before `offset`, which is not 0. Where restarts do
+   not ascend, the walk from there will not arrive at `offset`. */
+static size_t restart_before(const struct block_iter *it, size_t offset)
+{
+	uint32_t low = 0, high = it->restart_count;
+	size_t best = 0;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		size_t at =
+		    get_u32(it->restarts + (size_t)middle * RESTART_BYTES);
+
+		if (at < offset) {
+			best = at;
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return best;
+}
+
+/* Stand on the entry that ends at `end`. */
+static void step_up_to(struct block_iter *it, size_t end)
+{
+	if (end == 0) {
+		it->valid = false;
+		return;
+	}
+	if (!rewind_to(it, restart_before(it, end)))
+		return;
+	do
+		step(it);
+	while (it->valid && it->next_offset < end);
+	/* A walk that ended before, or that ran past it, is not of this block.
+	 */
+	if (it->err == LSM_OK && (!it->valid || it->next_offset > end))
+		end_with(it, LSM_ERR_CORRUPT);
+}
+
+void block_iter_seek_last(struct block_iter *it)
+{
+	if (rewind_to(it, 0))
+		step_up_to(it, it->entries.len);
+}
+
+void block_iter_seek_before(struct block_iter *it, struct slice target)
+{
+	block_iter_seek(it, target);
+	if (it->valid)
+		block_iter_prev(it);
+	else if (it->err == LSM_OK)
+		block_iter_seek_last(it); /* all are before it */
+}
+
+void block_iter_prev(struct block_iter *it)
+{
+	assert(it->valid);
+	step_up_to(it, it->offset);
 }

@@ -23,7 +23,8 @@ struct block_iter {
 	struct slice entries; /* without the restart array */
 	const uint8_t *restarts;
 	uint32_t restart_count;
-	size_t next_offset; /* of the entry after the current one */
+	size_t offset;      /* of the current entry */
+	size_t next_offset; /* of the entry after it */
 	struct buf key;
 	struct slice value;
 	enum lsm_err err;
@@ -38,5 +39,10 @@ void block_iter_set(struct block_iter *it, struct slice raw);
 void block_iter_seek_first(struct block_iter *it);
 void block_iter_seek(struct block_iter *it, struct slice target);
 void block_iter_next(struct block_iter *it);
+/* The way back walks again from the restart before. */
+void block_iter_seek_last(struct block_iter *it);
+/* To the last entry before target. */
+void block_iter_seek_before(struct block_iter *it, struct slice target);
+void block_iter_prev(struct block_iter *it);
 
 #endif

@@ -345,23 +345,34 @@ static bool ti_load(struct table_iter *ti, unsigned level)
 	return true;
 }
 
-/* Go down from `level`, which has just been loaded on, to the first entries
-   or, with a target, to the first ones that are not before it. */
-static void ti_descend(struct table_iter *ti, unsigned level,
-                       const struct slice *target)
+/* Where to go in each block on the way down. */
+enum where { FIRST, LAST, TARGET };
+
+static void seek_block(struct block_iter *it, enum where where,
+                       struct slice target)
+{
+	if (where == FIRST)
+		block_iter_seek_first(it);
+	else if (where == LAST)
+		block_iter_seek_last(it);
+	else
+		block_iter_seek(it, target);
+}
+
+/* Go down from `level`, which has just been loaded on, to the first or last
+   entries or to the first ones that are not before the target. */
+static void ti_descend(struct table_iter *ti, unsigned level, enum where where,
+                       struct slice target)
 {
 	for (; level < ti->levels; level++) {
 		struct block_iter *it = &ti->level[level].it;
 
 		if (!ti_load(ti, level))
 			return;
-		if (target == NULL)
-			block_iter_seek_first(it);
-		else
-			block_iter_seek(it, *target);
+		seek_block(it, where, target);
 		if (ti_failed(ti, level))
 			return;
-		if (!it->valid && level == 0 && target != NULL) {
+		if (!it->valid && level == 0 && where == TARGET) {
 			ti_end(ti, LSM_OK); /* all keys are before it */
 			return;
 		}
@@ -374,20 +385,22 @@ static void ti_descend(struct table_iter *ti, unsigned level,
 	}
 }
 
-static void ti_restart(struct table_iter *ti, const struct slice *target)
+static void ti_restart(struct table_iter *ti, enum where where,
+                       struct slice target)
 {
 	ti->err = LSM_OK;
 	data_iter(ti)->valid = false;
-	ti_descend(ti, 0, target);
+	ti_descend(ti, 0, where, target);
 }
 
-static void ti_next(struct table_iter *ti)
+static void ti_step(struct table_iter *ti, void (*step)(struct block_iter *it),
+                    enum where where)
 {
 	unsigned level = ti->levels - 1;
 
 	/* Climb to the lowest level that has another entry. */
 	for (;; level--) {
-		block_iter_next(&ti->level[level].it);
+		step(&ti->level[level].it);
 		if (ti_failed(ti, level))
 			return;
 		if (ti->level[level].it.valid)
@@ -397,7 +410,17 @@ static void ti_next(struct table_iter *ti)
 			return;
 		}
 	}
-	ti_descend(ti, level + 1, NULL);
+	ti_descend(ti, level + 1, where, slice_make(NULL, 0));
+}
+
+static void ti_next(struct table_iter *ti)
+{
+	ti_step(ti, block_iter_next, FIRST);
+}
+
+static void ti_prev(struct table_iter *ti)
+{
+	ti_step(ti, block_iter_prev, LAST);
 }
 
 static struct table_iter *from_iter(struct iter *it)
@@ -412,17 +435,36 @@ static const struct table_iter *from_const_iter(const struct iter *it)
 
 static void iter_op_seek_first(struct iter *it)
 {
-	ti_restart(from_iter(it), NULL);
+	ti_restart(from_iter(it), FIRST, slice_make(NULL, 0));
 }
 
 static void iter_op_seek(struct iter *it, struct slice target)
 {
-	ti_restart(from_iter(it), &target);
+	ti_restart(from_iter(it), TARGET, target);
 }
 
 static void iter_op_next(struct iter *it)
 {
 	ti_next(from_iter(it));
+}
+
+static void iter_op_seek_last(struct iter *it)
+{
+	ti_restart(from_iter(it), LAST, slice_make(NULL, 0));
+}
+
+static void iter_op_seek_before(struct iter *it, struct slice target)
+{
+	iter_op_seek(it, target);
+	if (data_iter(from_iter(it))->valid)
+		ti_prev(from_iter(it));
+	else if (from_iter(it)->err == LSM_OK)
+		iter_op_seek_last(it); /* all are before it */
+}
+
+static void iter_op_prev(struct iter *it)
+{
+	ti_prev(from_iter(it));
 }
 
 static bool iter_op_valid(const struct iter *it)
@@ -461,6 +503,9 @@ static const struct iter_ops table_iter_ops = {
     .seek_first = iter_op_seek_first,
     .seek = iter_op_seek,
     .next = iter_op_next,
+    .seek_last = iter_op_seek_last,
+    .seek_before = iter_op_seek_before,
+    .prev = iter_op_prev,
     .valid = iter_op_valid,
     .key = iter_op_key,
     .value = iter_op_value,
@@ -511,7 +556,7 @@ static enum lsm_err visit_versions(struct table *table, struct slice target,
 
 	ti_init(&ti, table, true);
 	data = data_iter(&ti);
-	for (ti_restart(&ti, &target); data->valid; ti_next(&ti)) {
+	for (ti_restart(&ti, TARGET, target); data->valid; ti_next(&ti)) {
 		struct slice key = buf_slice(&data->key);
 
 		if (!slice_equal(key_user(key), key_user(target)))

@@ -19,8 +19,9 @@ enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
 	buf_clear(snapshots);
 	sync_lock(&store->tree_mu);
 	for (struct lsm_snapshot *s = store->snapshots; s != NULL && !err;
-	     s = s->next)
-		err = buf_append(snapshots, &s->seq, sizeof(s->seq));
+	     s = s->newer)
+		if (s->older == NULL || s->older->seq != s->seq)
+			err = buf_append(snapshots, &s->seq, sizeof(s->seq));
 	sync_unlock(&store->tree_mu);
 
 	context->source = &store->source;

@@ -214,6 +214,8 @@ enum lsm_err store_install(struct lsm *store, const struct edit *edit,
 
 	free(fresh);
 	view_unref(old);
+	if (err == LSM_OK)
+		store_refresh_iterators(store);
 	if (err == LSM_OK && flushed != NULL) {
 		store_note_synced(store, flushed->last_seq);
 		generation_unref(flushed);

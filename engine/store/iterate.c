@@ -1,28 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iterate.c: an ordered walk over the user keys of a view, as of a sequence.
+ * iterate.c: an ordered walk over the user keys as of a sequence, both ways.
  *
  * Below is one merged stream of versions. For each user key the versions up to
  * the sequence are folded into a value; keys that amount to nothing are skipped.
+ * Forwards the stream then stands behind the versions of the key, backwards
+ * before them.
+ *
+ * The sequence is held like a snapshot's for as long as the iterator lives, the
+ * view is not: credit comes back only when the last reader of a memtable lets go
+ * of it, so an iterator that somebody forgot would stop all writers. Whoever
+ * replaces the view therefore takes the old one, with the stream over it, away
+ * from every iterator. Key and value are copies; the next move opens a stream
+ * over the view of then and finds its place by the key. Between an iterator's
+ * thread and who takes the view away `state` decides:
+ *
+ *   IDLE    between two moves. Who finds it so may make it BUSY and touch the
+ *           view: the thread for a move, the other with tree_mu held for moments
+ *   BUSY    in a move
+ *   STALE   in a move at whose end the thread itself lets go of the view
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "store/store.h"
 #include "tree/fold.h"
 
+enum iter_state { IDLE, BUSY, STALE };
+
+enum { TAKE_AT_ONCE = 32 };
+
 struct lsm_iter {
+	struct lsm *store;
+	struct lsm_snapshot hold; /* tree_mu; its seq is constant */
+	struct buf lower, upper;  /* constant */
+
+	/* Acquire to leave IDLE, release to return to it. */
+	_Atomic(enum iter_state) state;
+
+	/* Whose state BUSY or STALE is. Both or none. */
 	struct view *view;
 	struct iter *inner;
-	uint64_t seq;
-	struct buf lower, upper;
+
+	/* The iterator's thread. */
+	bool backward; /* where inner stands, as said above */
+	bool placed;   /* inner is where the last move left it */
 	struct fold fold;
 	struct buf key, value, target;
 	enum lsm_err err;
 	bool valid;
 };
 
+/* ---- the view ---------------------------------------------------------------- */
+
 /* Every source of the view within the bounds, merged. */
-static enum lsm_err open_sources(struct lsm *store, struct lsm_iter *it)
+static enum lsm_err open_sources(struct lsm_iter *it)
 {
 	struct iter_list list;
 	struct iter *mem = NULL;
@@ -38,13 +70,131 @@ static enum lsm_err open_sources(struct lsm *store, struct lsm_iter *it)
 			err = iter_list_push(&list, mem);
 	}
 	if (err == LSM_OK)
-		err = version_iters(it->view->version, &store->source,
+		err = version_iters(it->view->version, &it->store->source,
 		                    buf_slice(&it->lower),
 		                    buf_slice(&it->upper), true, &list);
 	if (err == LSM_OK)
 		err = merge_iter_create(&list, &it->inner);
 	iter_list_release(&list);
+	it->placed = false;
 	return err;
+}
+
+static void close_sources(struct lsm_iter *it)
+{
+	iter_destroy(it->inner);
+	view_unref(it->view);
+	it->inner = NULL;
+	it->view = NULL;
+}
+
+/* Begin a move: have sources. */
+static void begin(struct lsm_iter *it)
+{
+	enum iter_state expected = IDLE;
+
+	while (!atomic_compare_exchange_strong_explicit(
+	    &it->state, &expected, BUSY, memory_order_acquire,
+	    memory_order_relaxed)) {
+		/* Its view is being taken away, under this lock. */
+		sync_lock(&it->store->tree_mu);
+		sync_unlock(&it->store->tree_mu);
+		expected = IDLE;
+	}
+	it->valid = false;
+	it->err = LSM_OK;
+	if (it->inner != NULL)
+		return;
+	it->view = view_get(it->store, NULL);
+	it->err = open_sources(it);
+}
+
+static void end(struct lsm_iter *it)
+{
+	enum iter_state expected = BUSY;
+
+	if (it->err != LSM_OK)
+		close_sources(it);
+	if (atomic_compare_exchange_strong_explicit(&it->state, &expected, IDLE,
+	                                            memory_order_release,
+	                                            memory_order_relaxed))
+		return;
+	assert(expected == STALE);
+	close_sources(it);
+	atomic_store_explicit(&it->state, IDLE, memory_order_release);
+}
+
+/* Make an idle iterator ours, or have its thread do what we came for. */
+static bool is_ours(struct lsm_iter *it)
+{
+	enum iter_state expected = IDLE;
+
+	while (!atomic_compare_exchange_weak_explicit(
+	    &it->state, &expected, expected == IDLE ? BUSY : STALE,
+	    memory_order_acquire, memory_order_relaxed))
+		if (expected == STALE)
+			return false;
+	return expected == IDLE;
+}
+
+/* What was taken from an iterator, to be freed with no lock held. */
+struct taken {
+	struct view *view;
+	struct iter *inner;
+};
+
+static size_t take_views(struct lsm *store, struct taken taken[TAKE_AT_ONCE])
+{
+	size_t count = 0;
+
+	sync_assert_held(&store->tree_mu);
+	for (struct lsm_snapshot *s = store->snapshots;
+	     s != NULL && count < TAKE_AT_ONCE; s = s->newer) {
+		struct lsm_iter *it = s->iter;
+
+		if (it == NULL || !is_ours(it))
+			continue;
+		if (it->view != NULL && it->view != store->view) {
+			taken[count].view = it->view;
+			taken[count++].inner = it->inner;
+			it->view = NULL;
+			it->inner = NULL;
+		}
+		atomic_store_explicit(&it->state, IDLE, memory_order_release);
+	}
+	return count;
+}
+
+void store_refresh_iterators(struct lsm *store)
+{
+	struct taken taken[TAKE_AT_ONCE];
+	size_t count;
+
+	do {
+		sync_lock(&store->tree_mu);
+		count = take_views(store, taken);
+		sync_unlock(&store->tree_mu);
+		for (size_t i = 0; i < count; i++) {
+			iter_destroy(taken[i].inner);
+			view_unref(taken[i].view);
+		}
+	} while (count == TAKE_AT_ONCE);
+}
+
+/* ---- from beginning to end --------------------------------------------------- */
+
+/* Take the view, and hold the sequence to read it at. */
+static void attach(struct lsm_iter *it, struct lsm_snapshot *snap)
+{
+	struct lsm *store = it->store;
+
+	sync_lock(&store->tree_mu);
+	it->view = store->view;
+	atomic_fetch_add_explicit(&it->view->refs, 1, memory_order_relaxed);
+	it->hold.iter = it;
+	it->hold.seq = snap != NULL ? snap->seq : lsm_sequence(store);
+	snapshot_link(store, &it->hold, snap);
+	sync_unlock(&store->tree_mu);
 }
 
 enum lsm_err lsm_iter_create(struct lsm *store, const struct lsm_snapshot *snap,
@@ -58,15 +208,18 @@ enum lsm_err lsm_iter_create(struct lsm *store, const struct lsm_snapshot *snap,
 	*iter_out = NULL;
 	if (it == NULL)
 		return LSM_ERR_NOMEM;
-	it->view = view_get(store, &it->seq);
-	if (snap != NULL)
-		it->seq = snap->seq;
+	it->store = store;
+	atomic_init(&it->state, BUSY);
 	fold_init(&it->fold, fn, slice_make(NULL, 0));
+	/* The list of what is held is the store's, as snap's links are. */
+	attach(it, (struct lsm_snapshot *)(uintptr_t)snap);
 	err = buf_append_slice(&it->lower, lower);
 	if (err == LSM_OK)
 		err = buf_append_slice(&it->upper, upper);
 	if (err == LSM_OK)
-		err = open_sources(store, it);
+		err = open_sources(it);
+	it->err = err;
+	end(it);
 	if (err != LSM_OK) {
 		lsm_iter_destroy(it);
 		return err;
@@ -79,16 +232,20 @@ void lsm_iter_destroy(struct lsm_iter *it)
 {
 	if (it == NULL)
 		return;
-	iter_destroy(it->inner);
+	sync_lock(&it->store->tree_mu);
+	snapshot_unlink(it->store, &it->hold);
+	sync_unlock(&it->store->tree_mu);
+	close_sources(it); /* nobody else finds it any more */
 	fold_release(&it->fold);
 	buf_release(&it->lower);
 	buf_release(&it->upper);
 	buf_release(&it->key);
 	buf_release(&it->value);
 	buf_release(&it->target);
-	view_unref(it->view);
 	free(it);
 }
+
+/* ---- moves ------------------------------------------------------------------- */
 
 static bool past_upper(const struct lsm_iter *it, struct slice user)
 {
@@ -96,31 +253,70 @@ static bool past_upper(const struct lsm_iter *it, struct slice user)
 	       slice_compare(user, buf_slice(&it->upper)) >= 0;
 }
 
+static bool inner_has_key(const struct lsm_iter *it)
+{
+	return iter_valid(it->inner) &&
+	       slice_equal(key_user(iter_key(it->inner)), buf_slice(&it->key));
+}
+
+/* Feed the versions of it->key, from where the stream stands to behind them. */
+static void feed_forward(struct lsm_iter *it)
+{
+	bool wanted = true;
+
+	for (; inner_has_key(it); iter_next(it->inner)) {
+		struct slice ikey = iter_key(it->inner);
+
+		if (wanted && key_seq(ikey) <= it->hold.seq)
+			wanted =
+			    fold_visit(&it->fold, key_seq(ikey), key_kind(ikey),
+			               iter_value(it->inner));
+	}
+}
+
+static void feed_backward(struct lsm_iter *it)
+{
+	bool wanted = true;
+
+	for (; inner_has_key(it); iter_prev(it->inner)) {
+		struct slice ikey = iter_key(it->inner);
+
+		if (wanted && key_seq(ikey) <= it->hold.seq)
+			wanted = fold_visit_back(&it->fold, key_seq(ikey),
+			                         key_kind(ikey),
+			                         iter_value(it->inner));
+	}
+}
+
 /* Fold the versions of the user key at which the stream stands, and leave the
-   stream behind them. */
+   stream past them. */
 static enum lsm_err fold_key(struct lsm_iter *it, enum fold_result *result_out)
 {
 	enum lsm_err err = buf_set(&it->key, key_user(iter_key(it->inner)));
-	bool wanted = true;
 
 	if (err != LSM_OK)
 		return err;
 	fold_reset(&it->fold, buf_slice(&it->key));
-	while (iter_valid(it->inner)) {
-		struct slice ikey = iter_key(it->inner);
-
-		if (!slice_equal(key_user(ikey), buf_slice(&it->key)))
-			break;
-		if (wanted && key_seq(ikey) <= it->seq)
-			wanted =
-			    fold_visit(&it->fold, key_seq(ikey), key_kind(ikey),
-			               iter_value(it->inner));
-		iter_next(it->inner);
-	}
+	if (it->backward)
+		feed_backward(it);
+	else
+		feed_forward(it);
 	err = iter_status(it->inner);
 	if (err == LSM_OK)
 		err = fold_finish(&it->fold, true, &it->value, result_out);
 	return err;
+}
+
+static bool inner_is_within(const struct lsm_iter *it)
+{
+	struct slice user;
+
+	if (!iter_valid(it->inner))
+		return false;
+	user = key_user(iter_key(it->inner));
+	if (it->backward)
+		return slice_compare(user, buf_slice(&it->lower)) >= 0;
+	return !past_upper(it, user);
 }
 
 /* Go on from where the stream stands to the next key that has a value. */
@@ -128,9 +324,7 @@ static void settle(struct lsm_iter *it)
 {
 	enum fold_result result = FOLD_NOTHING;
 
-	it->valid = false;
-	while (it->err == LSM_OK && iter_valid(it->inner) &&
-	       !past_upper(it, key_user(iter_key(it->inner)))) {
+	while (it->err == LSM_OK && inner_is_within(it)) {
 		it->err = fold_key(it, &result);
 		if (it->err == LSM_OK && result == FOLD_VALUE) {
 			it->valid = true;
@@ -141,21 +335,87 @@ static void settle(struct lsm_iter *it)
 		it->err = iter_status(it->inner);
 }
 
-void lsm_iter_seek(struct lsm_iter *it, struct slice target)
+/* Go to the first key at `user` or behind it, or (`past`) behind it. */
+static void walk_forward(struct lsm_iter *it, struct slice user, bool past)
 {
-	if (slice_compare(target, buf_slice(&it->lower)) < 0)
-		target = buf_slice(&it->lower);
-	it->valid = false;
-	it->err = key_make(&it->target, target, KEY_SEQ_MAX, KEY_SEEK);
 	if (it->err != LSM_OK)
 		return;
+	it->err = key_make(&it->target, user, past ? 0 : KEY_SEQ_MAX,
+	                   past ? KEY_DELETE : KEY_SEEK);
+	if (it->err != LSM_OK)
+		return;
+	it->backward = false;
+	it->placed = true;
 	iter_seek(it->inner, buf_slice(&it->target));
 	settle(it);
 }
 
+/* Go to the last key before `user`. */
+static void walk_backward(struct lsm_iter *it, struct slice user)
+{
+	if (it->err != LSM_OK)
+		return;
+	it->err = key_make(&it->target, user, KEY_SEQ_MAX, KEY_SEEK);
+	if (it->err != LSM_OK)
+		return;
+	it->backward = true;
+	it->placed = true;
+	iter_seek_before(it->inner, buf_slice(&it->target));
+	settle(it);
+}
+
+void lsm_iter_seek(struct lsm_iter *it, struct slice target)
+{
+	if (slice_compare(target, buf_slice(&it->lower)) < 0)
+		target = buf_slice(&it->lower);
+	begin(it);
+	walk_forward(it, target, false);
+	end(it);
+}
+
 void lsm_iter_next(struct lsm_iter *it)
 {
-	settle(it);
+	assert(it->valid);
+	begin(it);
+	if (it->placed && !it->backward)
+		settle(it);
+	else
+		walk_forward(it, buf_slice(&it->key), true);
+	end(it);
+}
+
+void lsm_iter_seek_prev(struct lsm_iter *it, struct slice target)
+{
+	if (past_upper(it, target))
+		target = buf_slice(&it->upper);
+	begin(it);
+	walk_backward(it, target);
+	end(it);
+}
+
+void lsm_iter_seek_last(struct lsm_iter *it)
+{
+	begin(it);
+	if (it->upper.len > 0) {
+		walk_backward(it, buf_slice(&it->upper));
+	} else if (it->err == LSM_OK) {
+		it->backward = true;
+		it->placed = true;
+		iter_seek_last(it->inner);
+		settle(it);
+	}
+	end(it);
+}
+
+void lsm_iter_prev(struct lsm_iter *it)
+{
+	assert(it->valid);
+	begin(it);
+	if (it->placed && it->backward)
+		settle(it);
+	else
+		walk_backward(it, buf_slice(&it->key));
+	end(it);
 }
 
 bool lsm_iter_valid(const struct lsm_iter *it)

@@ -3,6 +3,7 @@
  * read.c: get and snapshots. A read holds a view and a sequence number; it takes
  * no lock while it searches.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "store/store.h"
@@ -71,34 +72,59 @@ size_t lsm_pending_merges(struct lsm *store, struct slice key)
 
 /* ---- snapshots ----------------------------------------------------------------- */
 
+void snapshot_link(struct lsm *store, struct lsm_snapshot *snap,
+                   struct lsm_snapshot *older)
+{
+	sync_assert_held(&store->tree_mu);
+	if (older == NULL)
+		older = store->last_snapshot;
+	assert(older == NULL || older->seq <= snap->seq);
+	snap->older = older;
+	snap->newer = older != NULL ? older->newer : NULL;
+	if (snap->newer != NULL)
+		snap->newer->older = snap;
+	else
+		store->last_snapshot = snap;
+	if (older != NULL)
+		older->newer = snap;
+	else
+		store->snapshots = snap;
+}
+
+void snapshot_unlink(struct lsm *store, struct lsm_snapshot *snap)
+{
+	sync_assert_held(&store->tree_mu);
+	if (snap->newer != NULL)
+		snap->newer->older = snap->older;
+	else
+		store->last_snapshot = snap->older;
+	if (snap->older != NULL)
+		snap->older->newer = snap->newer;
+	else
+		store->snapshots = snap->newer;
+}
+
 enum lsm_err lsm_snapshot_take(struct lsm *store,
                                struct lsm_snapshot **snap_out)
 {
 	struct lsm_snapshot *snap = calloc(1, sizeof(*snap));
-	struct lsm_snapshot **p;
 
 	*snap_out = snap;
 	if (snap == NULL)
 		return LSM_ERR_NOMEM;
 	sync_lock(&store->tree_mu);
 	snap->seq = lsm_sequence(store);
-	for (p = &store->snapshots; *p != NULL; p = &(*p)->next)
-		continue; /* sequences only grow: it is the last */
-	*p = snap;
+	snapshot_link(store, snap, NULL);
 	sync_unlock(&store->tree_mu);
 	return LSM_OK;
 }
 
 void lsm_snapshot_release(struct lsm *store, struct lsm_snapshot *snap)
 {
-	struct lsm_snapshot **p;
-
 	if (snap == NULL)
 		return;
 	sync_lock(&store->tree_mu);
-	for (p = &store->snapshots; *p != snap; p = &(*p)->next)
-		continue;
-	*p = snap->next;
+	snapshot_unlink(store, snap);
 	sync_unlock(&store->tree_mu);
 	free(snap);
 }

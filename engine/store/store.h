@@ -142,9 +142,9 @@ struct lsm {
 	/* Guarded by tree_mu. */
 	struct view *view;
 	struct generation *oldest_sealed, *newest_sealed;
-	struct lsm_snapshot *snapshots; /* ascending */
-	uint64_t flush_tries;           /* ended, well or not */
-	enum lsm_err flush_err;         /* of the last */
+	struct lsm_snapshot *snapshots, *last_snapshot; /* ascending */
+	uint64_t flush_tries;                           /* ended, well or not */
+	enum lsm_err flush_err;                         /* of the last */
 
 	/* Each its own job's. */
 	uint32_t flush_retry_ms, compact_retry_ms;
@@ -161,9 +161,12 @@ struct lsm {
 #define STORE_OF_JOB(job, member)                                              \
 	((struct lsm *)(void *)((char *)(job)-offsetof(struct lsm, member)))
 
+/* A sequence number that jobs keep the state of: of a snapshot, or of an open
+   iterator. Guarded by tree_mu, but for seq, which is constant. */
 struct lsm_snapshot {
 	uint64_t seq;
-	struct lsm_snapshot *next;
+	struct lsm_snapshot *newer, *older;
+	struct lsm_iter *iter; /* NULL: a snapshot */
 };
 
 /* ---- open.c ----------------------------------------------------------------- */
@@ -233,6 +236,20 @@ struct view *view_get(struct lsm *store, uint64_t *seq_out);
  */
 struct view *view_replace(struct lsm *store, struct view *fresh,
                           struct generation *active, struct version *version);
+
+/* ---- read.c ------------------------------------------------------------------- */
+
+/* Hold snap->seq behind `older` of the list; NULL: as its last. Both need
+   tree_mu. */
+void snapshot_link(struct lsm *store, struct lsm_snapshot *snap,
+                   struct lsm_snapshot *older);
+void snapshot_unlink(struct lsm *store, struct lsm_snapshot *snap);
+
+/* ---- iterate.c ---------------------------------------------------------------- */
+
+/* Take the old views away from all iterators, so that what only they use is
+   freed. Call it after replacing the view; takes tree_mu. */
+void store_refresh_iterators(struct lsm *store);
 
 /* ---- write.c: the commit queue ---------------------------------------------- */
 

@@ -39,6 +39,7 @@ void fold_reset(struct fold *fold, struct slice user)
 	fold->operand_count = 0;
 	fold->has_value = false;
 	fold->done = false;
+	fold->oldest_first = false;
 	fold->err = LSM_OK;
 }
 
@@ -85,7 +86,22 @@ bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind, struct slice value)
 	return !fold->done && fold->err == LSM_OK;
 }
 
-/* Operand `index`, counted from the newest. */
+bool fold_visit_back(struct fold *fold, uint64_t seq, enum key_kind kind,
+                     struct slice value)
+{
+	if (fold->err != LSM_OK)
+		return false;
+	if (kind != KEY_MERGE)
+		fold_reset(fold, fold->user);
+	fold->oldest_first = true;
+	if (kind == KEY_MERGE)
+		fold->err = add_operand(fold, value);
+	else
+		(void)fold_visit(fold, seq, kind, value);
+	return fold->err == LSM_OK;
+}
+
+/* Operand `index`, in the order in which they came. */
 static struct slice operand_at(const struct fold *fold, size_t index)
 {
 	const uint8_t *ends = fold->ends.data;
@@ -112,7 +128,8 @@ static enum lsm_err call_fn(struct fold *fold, bool has_base, struct buf *value)
 	if (operands == NULL)
 		return LSM_ERR_NOMEM;
 	for (size_t i = 0; i < count; i++)
-		operands[i] = operand_at(fold, count - 1 - i);
+		operands[i] =
+		    operand_at(fold, fold->oldest_first ? i : count - 1 - i);
 	err = fold->fn.call(fold->fn.ctx, fold->user, has_base,
 	                    fold->has_value ? &base : NULL, operands, count,
 	                    value);

@@ -4,8 +4,9 @@
  * onto a base by the function that the store's owner registered.
  *
  * A fold is fed versions newest first, through fold_visit(), until it is done:
- * a PUT or a DELETE is a base, everything older is shadowed. It copies what it
- * is given, so the sources may move on.
+ * a PUT or a DELETE is a base, everything older is shadowed. Or oldest first,
+ * through fold_visit_back(), all of them: then a base does away with what came
+ * before it. It copies what it is given, so the sources may move on.
  *
  * Threads: one at a time.
  */
@@ -29,11 +30,12 @@ struct fold {
 	struct fold_fn fn;
 	struct slice user;   /* borrowed from the caller */
 	struct buf value;    /* the base, when it is a PUT */
-	struct buf operands; /* newest first, one after another */
+	struct buf operands; /* as they came, one after another */
 	struct buf ends;     /* their end offsets, u64 each */
 	size_t operand_count;
-	bool has_value; /* a PUT was seen */
-	bool done;      /* a base was seen */
+	bool has_value;    /* a PUT was seen */
+	bool done;         /* a base was seen */
+	bool oldest_first; /* the order of the operands */
 	enum lsm_err err;
 };
 
@@ -46,6 +48,11 @@ void fold_reset(struct fold *fold, struct slice user);
  */
 bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind,
                 struct slice value);
+
+/* The same for a walk from the oldest version to the newest; false once it
+   failed. */
+bool fold_visit_back(struct fold *fold, uint64_t seq, enum key_kind kind,
+                     struct slice value);
 
 /*
  * Conclude. `bottom` says that nothing older exists anywhere, so that missing

@@ -2,6 +2,10 @@
 /*
  * merge.c: the heap keeps each source's key beside the source: the key is
  * borrowed until that source moves, and only the source at the top moves.
+ *
+ * Forwards every other source stands on its first entry behind the top's, and
+ * the least key is at the top; backwards on its last entry before it, and the
+ * greatest is.
  */
 #include "tree/merge.h"
 
@@ -19,7 +23,8 @@ struct merge_iter {
 	struct iter base;
 	struct iter **sources; /* owned, with what is in it */
 	size_t source_count;
-	enum lsm_err err;  /* the first of any source */
+	enum lsm_err err; /* the first of any source */
+	bool backward;
 	size_t heap_count; /* sources that are valid */
 	struct heap_entry heap[];
 };
@@ -58,9 +63,13 @@ enum lsm_err iter_list_push(struct iter_list *list, struct iter *it)
 	return LSM_OK;
 }
 
-static bool comes_before(const struct heap_entry *a, const struct heap_entry *b)
+/* In the direction of the walk. */
+static bool comes_before(const struct merge_iter *it,
+                         const struct heap_entry *a, const struct heap_entry *b)
 {
-	return key_compare(a->key, b->key) < 0;
+	int order = key_compare(a->key, b->key);
+
+	return it->backward ? order > 0 : order < 0;
 }
 
 /* Move the entry at `hole` down to where neither child comes before it. */
@@ -74,9 +83,9 @@ static void sift_down(struct merge_iter *it, size_t hole)
 		if (child >= it->heap_count)
 			break;
 		if (child + 1 < it->heap_count &&
-		    comes_before(&it->heap[child + 1], &it->heap[child]))
+		    comes_before(it, &it->heap[child + 1], &it->heap[child]))
 			child++;
-		if (!comes_before(&it->heap[child], &entry))
+		if (!comes_before(it, &it->heap[child], &entry))
 			break;
 		it->heap[hole] = it->heap[child];
 		hole = child;
@@ -85,8 +94,9 @@ static void sift_down(struct merge_iter *it, size_t hole)
 }
 
 /* All sources have been moved: collect those that stand on an entry. */
-static void build_heap(struct merge_iter *it)
+static void build_heap(struct merge_iter *it, bool backward)
 {
+	it->backward = backward;
 	it->heap_count = 0;
 	it->err = LSM_OK;
 	for (size_t i = 0; i < it->source_count; i++) {
@@ -110,7 +120,7 @@ static void merge_seek_first(struct iter *base)
 
 	for (size_t i = 0; i < it->source_count; i++)
 		iter_seek_first(it->sources[i]);
-	build_heap(it);
+	build_heap(it, false);
 }
 
 static void merge_seek(struct iter *base, struct slice target)
@@ -119,7 +129,25 @@ static void merge_seek(struct iter *base, struct slice target)
 
 	for (size_t i = 0; i < it->source_count; i++)
 		iter_seek(it->sources[i], target);
-	build_heap(it);
+	build_heap(it, false);
+}
+
+static void merge_seek_last(struct iter *base)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	for (size_t i = 0; i < it->source_count; i++)
+		iter_seek_last(it->sources[i]);
+	build_heap(it, true);
+}
+
+static void merge_seek_before(struct iter *base, struct slice target)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	for (size_t i = 0; i < it->source_count; i++)
+		iter_seek_before(it->sources[i], target);
+	build_heap(it, true);
 }
 
 static bool merge_valid(const struct iter *base)
@@ -129,13 +157,32 @@ static bool merge_valid(const struct iter *base)
 	return it->err == LSM_OK && it->heap_count > 0;
 }
 
-static void merge_next(struct iter *base)
+/* Walk the other way from the current entry. Its source moves last, since the
+   key is borrowed from it. */
+static void turn(struct merge_iter *it)
 {
-	struct merge_iter *it = (struct merge_iter *)base;
+	struct heap_entry top = it->heap[0];
+
+	for (size_t i = 0; i < it->source_count; i++) {
+		if (it->sources[i] == top.source)
+			continue;
+		if (it->backward)
+			iter_seek(it->sources[i], top.key);
+		else
+			iter_seek_before(it->sources[i], top.key);
+	}
+	if (it->backward)
+		iter_next(top.source);
+	else
+		iter_prev(top.source);
+	build_heap(it, !it->backward);
+}
+
+/* The source at the top has moved on. */
+static void replace_top(struct merge_iter *it)
+{
 	struct heap_entry *top = &it->heap[0];
 
-	assert(merge_valid(base));
-	iter_next(top->source);
 	if (iter_valid(top->source)) {
 		top->key = iter_key(top->source);
 	} else {
@@ -145,6 +192,32 @@ static void merge_next(struct iter *base)
 	}
 	if (it->heap_count > 0)
 		sift_down(it, 0);
+}
+
+static void merge_next(struct iter *base)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	assert(merge_valid(base));
+	if (it->backward) {
+		turn(it);
+		return;
+	}
+	iter_next(it->heap[0].source);
+	replace_top(it);
+}
+
+static void merge_prev(struct iter *base)
+{
+	struct merge_iter *it = (struct merge_iter *)base;
+
+	assert(merge_valid(base));
+	if (!it->backward) {
+		turn(it);
+		return;
+	}
+	iter_prev(it->heap[0].source);
+	replace_top(it);
 }
 
 static struct slice merge_key(const struct iter *base)
@@ -182,6 +255,9 @@ static const struct iter_ops merge_ops = {
     .seek_first = merge_seek_first,
     .seek = merge_seek,
     .next = merge_next,
+    .seek_last = merge_seek_last,
+    .seek_before = merge_seek_before,
+    .prev = merge_prev,
     .valid = merge_valid,
     .key = merge_key,
     .value = merge_value,

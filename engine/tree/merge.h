@@ -2,6 +2,9 @@
 /*
  * merge.h: one ordered stream out of many iterators: a binary heap on the
  * internal key. Internal keys are unique over all sources.
+ *
+ * It goes both ways. A turn moves every source to the other side of the current
+ * entry, which costs as much as a seek.
  */
 #ifndef LSM_TREE_MERGE_H
 #define LSM_TREE_MERGE_H

@@ -79,6 +79,23 @@ static void settle(struct level_iter *level)
 	}
 }
 
+/* The same towards the beginning. */
+static void settle_back(struct level_iter *level)
+{
+	while (level->it != NULL && !iter_valid(level->it)) {
+		level->err = iter_status(level->it);
+		if (level->err != LSM_OK)
+			return;
+		if (level->index == 0) {
+			close_table(level);
+			return;
+		}
+		if (!open_table(level, level->index - 1))
+			return;
+		iter_seek_last(level->it);
+	}
+}
+
 static void level_seek_first(struct iter *base)
 {
 	struct level_iter *level = (struct level_iter *)base;
@@ -123,6 +140,33 @@ static void level_seek(struct iter *base, struct slice target)
 	settle(level);
 }
 
+static void level_seek_last(struct iter *base)
+{
+	struct level_iter *level = (struct level_iter *)base;
+
+	level->err = LSM_OK;
+	if (level->count == 0 || !open_table(level, level->count - 1))
+		return;
+	iter_seek_last(level->it);
+	settle_back(level);
+}
+
+static void level_seek_before(struct iter *base, struct slice target)
+{
+	struct level_iter *level = (struct level_iter *)base;
+	size_t index = find_table(level, target);
+
+	if (index == level->count) {
+		level_seek_last(base);
+		return;
+	}
+	level->err = LSM_OK;
+	if (!open_table(level, index))
+		return;
+	iter_seek_before(level->it, target);
+	settle_back(level);
+}
+
 static bool level_valid(const struct iter *base)
 {
 	const struct level_iter *level = (const struct level_iter *)base;
@@ -138,6 +182,15 @@ static void level_next(struct iter *base)
 	assert(level_valid(base));
 	iter_next(level->it);
 	settle(level);
+}
+
+static void level_prev(struct iter *base)
+{
+	struct level_iter *level = (struct level_iter *)base;
+
+	assert(level_valid(base));
+	iter_prev(level->it);
+	settle_back(level);
 }
 
 static struct slice level_key(const struct iter *base)
@@ -173,6 +226,9 @@ static const struct iter_ops level_ops = {
     .seek_first = level_seek_first,
     .seek = level_seek,
     .next = level_next,
+    .seek_last = level_seek_last,
+    .seek_before = level_seek_before,
+    .prev = level_prev,
     .valid = level_valid,
     .key = level_key,
     .value = level_value,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_threads.c: everything at once on one store: writers, readers, snapshots,
- * iterators, syncs, flushes, compactions and exports.
+ * iterators both ways, syncs, flushes, compactions and exports.
  *
  * Each writer owns some keys and writes rising numbers, one round a batch: all
  * its keys get the round's number together, and its merged key gets a byte. So
@@ -176,6 +176,44 @@ static bool check_writer(struct worker *worker, struct lsm *store,
 	return good;
 }
 
+/* From the end, turning at every step: each key once, in one round. */
+static bool check_writer_back(struct worker *worker, unsigned writer,
+                              uint64_t least)
+{
+	char low[KEY_BYTES], high[KEY_BYTES];
+	unsigned left = KEYS;
+	struct lsm_iter *it;
+	uint64_t round = 0;
+	bool good = true;
+
+	if (!must(worker,
+	          lsm_iter_create(t.store, NULL, make_key(low, writer, 0),
+	                          make_key(high, writer, KEYS), &it),
+	          "iterator"))
+		return false;
+	for (lsm_iter_seek_last(it); good && lsm_iter_valid(it);
+	     lsm_iter_prev(it)) {
+		bool first = left-- == KEYS;
+
+		if (get_be32(lsm_iter_key(it).data + 2) != left ||
+		    (!first && get_u64(lsm_iter_value(it).data) != round))
+			good = complain(worker, "a round is torn backwards",
+			                LSM_OK);
+		round = get_u64(lsm_iter_value(it).data);
+		if (left % 8 == 1 && !first) {
+			lsm_iter_next(it);
+			lsm_iter_prev(it);
+		}
+	}
+	good = must(worker, lsm_iter_status(it), "walk back") && good;
+	lsm_iter_destroy(it);
+	if (good && left != (round > 0 ? 0 : KEYS))
+		good = complain(worker, "keys are missing backwards", LSM_OK);
+	if (good && round < least)
+		good = complain(worker, "a round is gone backwards", LSM_OK);
+	return good;
+}
+
 /* A key alone never goes back either. */
 static bool check_key(struct worker *worker, unsigned writer, uint64_t least)
 {
@@ -200,6 +238,7 @@ static void run_reader(struct worker *worker)
 		uint64_t least = atomic_load(&t.acknowledged[writer]), round;
 
 		if (!check_key(worker, writer, least) ||
+		    !check_writer_back(worker, writer, least) ||
 		    !check_writer(worker, t.store, NULL, writer, least, &round))
 			return;
 	}

@@ -16,6 +16,7 @@
 #include "mem/memtable.h"
 #include "tests/support/alloc_fault.h"
 #include "tests/support/gen.h"
+#include "tests/support/walk.h"
 
 enum {
 	BLOCK_BYTES = 64 << 10,
@@ -184,6 +185,33 @@ START_TEST(batch_is_invisible_until_applied)
 	ck_assert_ptr_null(chain.first);
 	memtable_apply(mem, &chain); /* empty */
 	ck_assert_uint_eq(memtable_entries(mem), 2);
+}
+END_TEST
+
+START_TEST(iterator_goes_both_ways)
+{
+	enum { VERSIONS = 300 };
+	struct walk_entry entries[VERSIONS];
+	struct gen gen;
+	struct iter *it;
+	size_t count = 0;
+
+	gen_init(&gen, gen_seed(20261122));
+	ck_assert_int_eq(memtable_iter(mem, &it), LSM_OK);
+	ck_assert(walk_both_ways(it, entries, 0, &gen, 50));
+	for (uint64_t seq = 1; seq <= VERSIONS; seq++) {
+		char user[2] = {(char)('a' + gen_below(&gen, 26)), '\0'};
+
+		write_text(user, seq, KEY_PUT, user);
+	}
+	for (iter_seek_first(it); iter_valid(it); iter_next(it)) {
+		ck_assert_uint_lt(count, VERSIONS);
+		entries[count].key = iter_key(it);
+		entries[count++].value = iter_value(it);
+	}
+	ck_assert_uint_eq(count, VERSIONS);
+	ck_assert(walk_both_ways(it, entries, count, &gen, 5000));
+	iter_destroy(it);
 }
 END_TEST
 
@@ -457,6 +485,7 @@ int main(void)
 	tcase_add_test(tc, key_over_the_limit_is_not_found);
 	tcase_add_test(tc, merges_are_counted_down_to_the_newest_base);
 	tcase_add_test(tc, batch_is_invisible_until_applied);
+	tcase_add_test(tc, iterator_goes_both_ways);
 	tcase_add_test(tc, iterator_walks_all_and_holds_the_table);
 	tcase_add_loop_test(
 	    tc, charged_bytes_are_arena_bytes_and_within_the_bound, 0, 4);

@@ -72,6 +72,7 @@ static const struct skiplist_node *seek_text(const char *user, uint64_t seq)
 START_TEST(empty_list_has_nothing)
 {
 	ck_assert_ptr_null(skiplist_first(&list));
+	ck_assert_ptr_null(skiplist_last(&list));
 	ck_assert_ptr_null(seek_text("", 0));
 	ck_assert_uint_eq(arena_allocated(&arena), 0);
 }
@@ -219,6 +220,12 @@ START_TEST(random_versions_come_out_sorted)
 		count++;
 	}
 	ck_assert_uint_eq(count, KEYS);
+	for (node = skiplist_last(&list); node != NULL;
+	     node = skiplist_before(&list, keys[count])) {
+		count--;
+		ck_assert_ptr_eq(skiplist_key(node).data, keys[count].data);
+	}
+	ck_assert_uint_eq(count, 0);
 }
 END_TEST
 

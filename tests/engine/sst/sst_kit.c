@@ -149,6 +149,22 @@ bool walk_matches(struct iter *it, const struct entries *entries, size_t from)
 	return iter_status(it) == LSM_OK && from == entries->count;
 }
 
+bool moves_match(struct iter *it, const struct entries *entries,
+                 struct gen *gen, unsigned moves)
+{
+	struct walk_entry *list = calloc(entries->count + 1, sizeof(*list));
+	bool ok;
+
+	ck_assert_ptr_nonnull(list);
+	for (size_t i = 0; i < entries->count; i++) {
+		list[i].key = entry_key(entries, i);
+		list[i].value = entry_value(entries, i);
+	}
+	ok = walk_both_ways(it, list, entries->count, gen, moves);
+	free(list);
+	return ok;
+}
+
 bool see(void *ctx, uint64_t seq, enum key_kind kind, struct slice value)
 {
 	struct expected *expected = ctx;

@@ -11,6 +11,7 @@
 #include "sst/table.h"
 #include "tests/support/env_fault.h"
 #include "tests/support/gen.h"
+#include "tests/support/walk.h"
 
 struct entry {
 	struct buf key; /* internal */
@@ -39,6 +40,10 @@ struct slice entry_value(const struct entries *entries, size_t i);
 
 /* Whether a walk from where `it` stands gives entries from..count, whole. */
 bool walk_matches(struct iter *it, const struct entries *entries, size_t from);
+
+/* Whether random moves both ways find the entries. */
+bool moves_match(struct iter *it, const struct entries *entries,
+                 struct gen *gen, unsigned moves);
 
 /* What a get should give, and how far it was looked at. */
 struct expected {

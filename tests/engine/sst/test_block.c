@@ -43,6 +43,19 @@ static bool matches(struct block_iter *it, const struct entries *entries,
 	return it->err == LSM_OK && from == entries->count;
 }
 
+/* The same backwards, from entry `at` - 1 to the first. */
+static bool matches_back(struct block_iter *it, const struct entries *entries,
+                         size_t at)
+{
+	for (; it->valid; block_iter_prev(it)) {
+		if (at-- == 0 ||
+		    !slice_equal(buf_slice(&it->key), entry_key(entries, at)) ||
+		    !slice_equal(it->value, entry_value(entries, at)))
+			return false;
+	}
+	return it->err == LSM_OK && at == 0;
+}
+
 /* A target near one of the entries, or anywhere. */
 static void random_target(const struct entries *entries, struct gen *gen,
                           struct buf *target)
@@ -74,12 +87,17 @@ START_TEST(random_blocks_match_the_model)
 		block_iter_init(&it, buf_slice(&raw));
 		block_iter_seek_first(&it);
 		ck_assert(matches(&it, &entries, 0));
+		block_iter_seek_last(&it);
+		ck_assert(matches_back(&it, &entries, entries.count));
 		for (int i = 0; i < 50; i++) {
+			size_t at;
+
 			random_target(&entries, &gen, &target);
 			block_iter_seek(&it, buf_slice(&target));
-			ck_assert(matches(
-			    &it, &entries,
-			    entries_seek(&entries, buf_slice(&target))));
+			at = entries_seek(&entries, buf_slice(&target));
+			ck_assert(matches(&it, &entries, at));
+			block_iter_seek_before(&it, buf_slice(&target));
+			ck_assert(matches_back(&it, &entries, at));
 		}
 		block_iter_release(&it);
 		entries_release(&entries);
@@ -123,10 +141,28 @@ START_TEST(block_without_entries_is_at_its_end)
 	block_iter_seek_first(&it);
 	ck_assert(!it.valid);
 	ck_assert_int_eq(it.err, LSM_OK);
+	block_iter_seek_last(&it);
+	ck_assert(!it.valid);
+	ck_assert_int_eq(it.err, LSM_OK);
 	block_iter_release(&it);
 	buf_release(&raw);
 }
 END_TEST
+
+/* Walk a block that may be anything from its end; an entry may come up at most
+   once. */
+static enum lsm_err probe_back(struct block_iter *it)
+{
+	size_t offset = it->entries.len;
+
+	for (block_iter_seek_last(it); it->valid; block_iter_prev(it)) {
+		ck_assert_uint_lt(it->offset, offset);
+		ck_assert(it->value.data + it->value.len <=
+		          it->entries.data + it->entries.len);
+		offset = it->offset;
+	}
+	return it->err;
+}
 
 /* Walk and seek a block that may be anything. The bytes are copied to a place
    of just their size, so that a sanitizer sees a step past either end. */
@@ -151,6 +187,11 @@ static enum lsm_err probe(struct slice raw, struct slice target)
 		block_iter_next(&it);
 	if (err == LSM_OK)
 		err = it.err;
+	block_iter_seek_before(&it, target);
+	if (it.valid)
+		block_iter_prev(&it);
+	if (err == LSM_OK)
+		err = probe_back(&it);
 	block_iter_release(&it);
 	free(copy);
 	return err;
@@ -222,6 +263,29 @@ START_TEST(restart_that_is_no_whole_key_is_refused)
 	put_u32(raw.data + raw.len - 8, 3 + 2 + KEY_TRAILER_BYTES);
 	block_iter_init(&it, buf_slice(&raw));
 	block_iter_seek(&it, entry_key(&entries, 20));
+	ck_assert(!it.valid);
+	ck_assert_int_eq(it.err, LSM_ERR_CORRUPT);
+	block_iter_release(&it);
+	entries_release(&entries);
+	buf_release(&raw);
+}
+END_TEST
+
+/* The walk back goes from restart to restart: one that is no beginning of an
+   entry leads past the entry that is looked for. */
+START_TEST(walk_back_from_a_false_restart_is_refused)
+{
+	struct entries entries = {0};
+	struct block_iter it;
+	struct buf raw;
+
+	for (char user = 'a'; user <= 'z'; user++)
+		entries_add(&entries, slice_make((uint8_t *)&user, 1), 1,
+		            KEY_PUT, slice_str("vvvv"));
+	build(&entries, &raw);
+	block_iter_init(&it, buf_slice(&raw));
+	put_u32(raw.data + raw.len - 8, 1); /* the second of two */
+	block_iter_seek_last(&it);
 	ck_assert(!it.valid);
 	ck_assert_int_eq(it.err, LSM_ERR_CORRUPT);
 	block_iter_release(&it);
@@ -315,6 +379,7 @@ int main(void)
 	tcase_add_test(tc, damaged_block_is_never_read_past_its_end);
 	tcase_add_test(tc, length_beyond_the_block_is_refused);
 	tcase_add_test(tc, restart_that_is_no_whole_key_is_refused);
+	tcase_add_test(tc, walk_back_from_a_false_restart_is_refused);
 	tcase_add_test(tc, truncated_block_is_never_read_past_its_end);
 	tcase_add_test(tc, random_bytes_are_never_read_past_their_end);
 	tcase_add_test(tc, iterator_goes_on_to_another_block);

@@ -57,6 +57,7 @@ static void check_seeks(struct table *table, const struct entries *entries,
 		ck_assert(walk_matches(
 		    it, entries, entries_seek(entries, buf_slice(&target))));
 	}
+	ck_assert(moves_match(it, entries, gen, 40 * (unsigned)count));
 	iter_destroy(it);
 	buf_release(&target);
 }

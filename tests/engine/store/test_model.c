@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_model.c: random work on a store with tiny limits reads like the same
- * work on a sorted array, now and at every snapshot, through flushes,
- * compactions, exports, reopening and the death of the process.
+ * work on a sorted array, now, at every snapshot, and in iterators that stay
+ * open and go both ways, through flushes, compactions, exports, reopening and
+ * the death of the process.
  *
  * SHALEFS_SEED repeats a run, SHALEFS_STEPS makes it longer.
  */
@@ -18,6 +19,8 @@ enum {
 	STEPS = 1500, /* of each set of options */
 	KEYS = 120,
 	SNAPSHOTS = 3,
+	WALKERS = 3,
+	MOVES = 12, /* of a walker at a time */
 	BATCH_MAX = 12,
 	SMALL_VALUE_BYTES = 60,
 	LARGE_VALUE_BYTES = 6000,
@@ -54,7 +57,16 @@ struct world {
 		struct lsm_snapshot *snap;
 		struct model model;
 	} held[SNAPSHOTS];
+	/* Iterators that stay open, and what each sees. */
+	struct walker {
+		struct lsm_iter *it;
+		struct model model;
+		struct buf lower, upper;
+		size_t at; /* where it stands; NOWHERE */
+	} walkers[WALKERS];
 };
+
+#define NOWHERE SIZE_MAX
 
 static struct world w;
 
@@ -84,6 +96,13 @@ static void random_value(struct buf *value)
 		gen_bytes(&w.gen, value->data, value->len);
 }
 
+static void random_bound(struct buf *bound)
+{
+	buf_clear(bound);
+	if (gen_below(&w.gen, 3) > 0)
+		random_key(bound);
+}
+
 /* Compare a walk from `target` between bounds with the model. */
 static void check_walk(struct lsm *store, const struct lsm_snapshot *snap,
                        const struct model *model, struct slice lower,
@@ -108,6 +127,125 @@ static void check_walk(struct lsm *store, const struct lsm_snapshot *snap,
 		ck_assert(upper.len > 0 &&
 		          slice_compare(buf_slice(&model->entries[at].key),
 		                        upper) >= 0);
+}
+
+/* ---- iterators that stay --------------------------------------------------
+ */
+
+static bool is_within(const struct walker *walker, size_t at)
+{
+	struct slice key = buf_slice(&walker->model.entries[at].key);
+
+	return slice_compare(key, buf_slice(&walker->lower)) >= 0 &&
+	       (walker->upper.len == 0 ||
+	        slice_compare(key, buf_slice(&walker->upper)) < 0);
+}
+
+/* It should stand on the first entry from `at` on, or the last one before it. */
+static void expect_from(struct walker *walker, size_t at)
+{
+	struct slice lower = buf_slice(&walker->lower);
+	size_t first = model_find(&walker->model, lower);
+
+	if (at < first)
+		at = first;
+	walker->at = NOWHERE;
+	if (at < walker->model.count && is_within(walker, at))
+		walker->at = at;
+}
+
+static void expect_before(struct walker *walker, size_t at)
+{
+	struct slice upper = buf_slice(&walker->upper);
+	size_t end = walker->model.count;
+
+	if (upper.len > 0)
+		end = model_find(&walker->model, upper);
+	if (at > end)
+		at = end;
+	walker->at = NOWHERE;
+	if (at > 0 && is_within(walker, at - 1))
+		walker->at = at - 1;
+}
+
+static void check_walker(const struct walker *walker)
+{
+	const struct model_entry *entry;
+
+	ASSERT_OK(lsm_iter_status(walker->it));
+	ck_assert(lsm_iter_valid(walker->it) == (walker->at != NOWHERE));
+	if (walker->at == NOWHERE)
+		return;
+	entry = &walker->model.entries[walker->at];
+	ck_assert(
+	    slice_equal(lsm_iter_key(walker->it), buf_slice(&entry->key)));
+	ck_assert(
+	    slice_equal(lsm_iter_value(walker->it), buf_slice(&entry->value)));
+}
+
+static void move_walker(struct walker *walker)
+{
+	uint64_t dice = gen_below(&w.gen, 16);
+	struct buf target = BUF_INIT;
+
+	random_key(&target);
+	if (walker->at != NOWHERE && dice < 6) {
+		lsm_iter_next(walker->it);
+		expect_from(walker, walker->at + 1);
+	} else if (walker->at != NOWHERE && dice < 12) {
+		lsm_iter_prev(walker->it);
+		expect_before(walker, walker->at);
+	} else if (dice % 3 == 0) {
+		lsm_iter_seek(walker->it, buf_slice(&target));
+		expect_from(walker,
+		            model_find(&walker->model, buf_slice(&target)));
+	} else if (dice % 3 == 1) {
+		lsm_iter_seek_prev(walker->it, buf_slice(&target));
+		expect_before(walker,
+		              model_find(&walker->model, buf_slice(&target)));
+	} else {
+		lsm_iter_seek_last(walker->it);
+		expect_before(walker, walker->model.count);
+	}
+	buf_release(&target);
+}
+
+static void open_walker(struct walker *walker, struct lsm *store,
+                        const struct lsm_snapshot *snap,
+                        const struct model *model)
+{
+	model_copy(&walker->model, model);
+	random_bound(&walker->lower);
+	random_bound(&walker->upper);
+	ASSERT_OK(lsm_iter_create(store, snap, buf_slice(&walker->lower),
+	                          buf_slice(&walker->upper), &walker->it));
+	walker->at = NOWHERE;
+}
+
+static void close_walker(struct walker *walker)
+{
+	lsm_iter_destroy(walker->it);
+	walker->it = NULL;
+}
+
+static void turn_walker(void)
+{
+	struct walker *walker = &w.walkers[gen_below(&w.gen, WALKERS)];
+	size_t i = gen_below(&w.gen, 2 * SNAPSHOTS);
+
+	if (walker->it == NULL && i < SNAPSHOTS && w.held[i].snap != NULL)
+		open_walker(walker, w.kit.store, w.held[i].snap,
+		            &w.held[i].model);
+	else if (walker->it == NULL)
+		open_walker(walker, w.kit.store, NULL, &w.model);
+	/* Where it was left it still stands. */
+	check_walker(walker);
+	for (int n = 0; n < MOVES; n++) {
+		move_walker(walker);
+		check_walker(walker);
+	}
+	if (gen_below(&w.gen, 4) == 0)
+		close_walker(walker);
 }
 
 static void check_whole(struct lsm *store, const struct lsm_snapshot *snap,
@@ -183,8 +321,10 @@ static void write_batch(struct lsm *store, struct model *model,
 	lsm_batch_destroy(batch);
 }
 
-static void release_snapshots(void)
+static void release_readers(void)
 {
+	for (size_t i = 0; i < WALKERS; i++)
+		close_walker(&w.walkers[i]);
 	for (size_t i = 0; i < SNAPSHOTS; i++) {
 		lsm_snapshot_release(w.kit.store, w.held[i].snap);
 		w.held[i].snap = NULL;
@@ -204,7 +344,7 @@ static void open_store(void)
 
 static void reopen(void)
 {
-	release_snapshots();
+	release_readers();
 	if (gen_below(&w.gen, 2) == 0) {
 		kit_close(&w.kit);
 	} else {
@@ -218,7 +358,7 @@ static void crash(void)
 {
 	unsigned keep = KEEP_ALL;
 
-	release_snapshots();
+	release_readers();
 	if (gen_below(&w.gen, 2) == 0) {
 		ASSERT_OK(lsm_sync(w.kit.store));
 		keep = (unsigned)gen_below(&w.gen, KEEP_ALL + 1);
@@ -244,7 +384,6 @@ static void turn_snapshot(void)
 static void read_some(void)
 {
 	struct buf lower = BUF_INIT, upper = BUF_INIT, target = BUF_INIT;
-	struct slice none = slice_make(NULL, 0);
 	const struct lsm_snapshot *snap = NULL;
 	const struct model *model = &w.model;
 	size_t i = gen_below(&w.gen, 2 * SNAPSHOTS);
@@ -255,13 +394,11 @@ static void read_some(void)
 	}
 	for (int n = 0; n < 10; n++)
 		check_get(snap, model);
-	random_key(&lower);
-	random_key(&upper);
-	random_key(&target);
-	check_walk(w.kit.store, snap, model,
-	           gen_below(&w.gen, 3) > 0 ? buf_slice(&lower) : none,
-	           gen_below(&w.gen, 3) > 0 ? buf_slice(&upper) : none,
-	           gen_below(&w.gen, 3) > 0 ? buf_slice(&target) : none);
+	random_bound(&lower);
+	random_bound(&upper);
+	random_bound(&target);
+	check_walk(w.kit.store, snap, model, buf_slice(&lower),
+	           buf_slice(&upper), buf_slice(&target));
 	buf_release(&lower);
 	buf_release(&upper);
 	buf_release(&target);
@@ -303,7 +440,7 @@ static void fork_store(void)
 		ASSERT_OK(lsm_close(child));
 		remove_store(w.child_path);
 	} else {
-		release_snapshots();
+		release_readers();
 		ASSERT_OK(lsm_close(w.kit.store));
 		w.kit.store = child;
 		remove_store(w.path);
@@ -318,10 +455,12 @@ static void take_step(void)
 {
 	uint64_t dice = gen_below(&w.gen, 1000);
 
-	if (dice < 850)
+	if (dice < 800)
 		write_batch(w.kit.store, &w.model, &w.counter);
-	else if (dice < 925)
+	else if (dice < 860)
 		read_some();
+	else if (dice < 925)
+		turn_walker();
 	else if (dice < 950)
 		turn_snapshot();
 	else if (dice < 965)
@@ -365,11 +504,16 @@ START_TEST(random_work_reads_like_the_model)
 	for (uint64_t i = 0; i < steps; i++)
 		take_step();
 	check_whole(w.kit.store, NULL, &w.model);
-	release_snapshots();
+	release_readers();
 	kit_close(&w.kit);
 	open_store();
 	for (size_t i = 0; i < SNAPSHOTS; i++)
 		model_release(&w.held[i].model);
+	for (size_t i = 0; i < WALKERS; i++) {
+		model_release(&w.walkers[i].model);
+		buf_release(&w.walkers[i].lower);
+		buf_release(&w.walkers[i].upper);
+	}
 	model_release(&w.model);
 	kit_release(&w.kit);
 }

@@ -260,6 +260,155 @@ START_TEST(iterator_gives_keys_in_order_with_their_values)
 }
 END_TEST
 
+/* The same bounds from the end: the last key before `target`. */
+static void expect_last(const char *lower, const char *upper,
+                        const char *target, const char *last, size_t count)
+{
+	struct lsm_iter *it;
+	size_t found = 0;
+
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(lower),
+	                          slice_str(upper), &it));
+	if (target != NULL)
+		lsm_iter_seek_prev(it, slice_str(target));
+	else
+		lsm_iter_seek_last(it);
+	if (count > 0)
+		ck_assert(slice_equal(lsm_iter_key(it), slice_str(last)));
+	for (; lsm_iter_valid(it); lsm_iter_prev(it))
+		found++;
+	ASSERT_OK(lsm_iter_status(it));
+	ck_assert_uint_eq(found, count);
+	lsm_iter_destroy(it);
+}
+
+START_TEST(iterator_stays_within_its_bounds_backwards)
+{
+	const char *keys[] = {"a", "b", "ba", "c", "d", "e"};
+
+	for (int place = 0; place < 3; place++) {
+		for (int i = 0; i < 6; i++)
+			if (place == 0 || i % 2 == place % 2)
+				kit_put(kit.store, keys[i], keys[i]);
+		kit_delete(kit.store, "d");
+		expect_last("", "", NULL, "e", 5);
+		expect_last("", "", "", "", 0);
+		expect_last("", "", "z", "e", 5);
+		expect_last("", "", "e", "c", 4);
+		expect_last("", "", "a", "", 0);
+		expect_last("b", "", NULL, "e", 4);
+		expect_last("", "c", NULL, "ba", 3);
+		expect_last("", "c", "z", "ba", 3);
+		expect_last("b", "c", "ba", "b", 1);
+		expect_last("b", "c", "b", "", 0);
+		expect_last("c", "b", NULL, "", 0);
+		expect_last("x", "", NULL, "", 0);
+		if (place == 0)
+			ASSERT_OK(lsm_flush(kit.store));
+		else
+			ASSERT_OK(lsm_compact_all(kit.store));
+	}
+}
+END_TEST
+
+/* ---- iterators that stay
+ * ---------------------------------------------------- */
+
+static void expect_at(const struct lsm_iter *it, const char *key,
+                      const char *value)
+{
+	ASSERT_OK(lsm_iter_status(it));
+	ck_assert(lsm_iter_valid(it));
+	ck_assert(slice_equal(lsm_iter_key(it), slice_str(key)));
+	ck_assert(slice_equal(lsm_iter_value(it), slice_str(value)));
+}
+
+/* The store takes their views away: they see the state that they began with,
+   and stand where they stood. */
+START_TEST(iterator_goes_on_over_flushes_and_compactions)
+{
+	struct lsm_iter *before, *it, *at_snap;
+	struct lsm_snapshot *snap;
+
+	kit_put(kit.store, "a", "1");
+	kit_put(kit.store, "c", "1");
+	ASSERT_OK(lsm_snapshot_take(kit.store, &snap));
+	kit_merge(kit.store, "a", "2");
+	kit_put(kit.store, "b", "2");
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
+	                          &before));
+	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
+	                          &it));
+	ASSERT_OK(lsm_iter_create(kit.store, snap, slice_str(""), slice_str(""),
+	                          &at_snap));
+	lsm_snapshot_release(kit.store, snap);
+	lsm_iter_seek(it, slice_str(""));
+	lsm_iter_seek_last(at_snap);
+	for (int round = 0; round < 3; round++) {
+		expect_at(it, "a", "12");
+		expect_at(at_snap, "c", "1");
+		kit_put(kit.store, "a", "3");
+		kit_delete(kit.store, "c");
+		kit_put(kit.store, "bb", "3");
+		ASSERT_OK(lsm_flush(kit.store));
+		if (round > 0)
+			ASSERT_OK(lsm_compact_all(kit.store));
+		expect_at(it, "a", "12");
+		lsm_iter_next(it);
+		expect_at(it, "b", "2");
+		if (round == 1)
+			ASSERT_OK(lsm_flush(kit.store));
+		lsm_iter_next(it);
+		expect_at(it, "c", "1");
+		lsm_iter_prev(it);
+		ASSERT_OK(lsm_compact_all(kit.store));
+		lsm_iter_prev(it);
+		lsm_iter_prev(at_snap);
+		expect_at(at_snap, "a", "1");
+		lsm_iter_next(at_snap);
+	}
+	lsm_iter_seek(before, slice_str("b"));
+	expect_at(before, "b", "2");
+	lsm_iter_destroy(before);
+	lsm_iter_destroy(it);
+	lsm_iter_destroy(at_snap);
+	kit_expect(kit.store, "a", "3");
+}
+END_TEST
+
+/* Many times the pool's bytes are written while nobody moves the iterators. */
+START_TEST(forgotten_iterator_holds_no_credit_and_no_file)
+{
+	enum { ITERATORS = 70 };
+	struct lsm_iter *its[ITERATORS];
+	struct lsm_stats stats;
+	size_t files = 0;
+
+	kit_put(kit.store, "first", "1");
+	for (int i = 0; i < ITERATORS; i++) {
+		ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""),
+		                          slice_str(""), &its[i]));
+		lsm_iter_seek(its[i], slice_str(""));
+	}
+	for (int round = 0; round < 12; round++)
+		kit_fill(kit.store, "k", FILLED * 2, "first");
+	ASSERT_OK(lsm_compact_all(kit.store));
+	lsm_stats(kit.store, &stats);
+	ck_assert_uint_eq(stats.credit.used_bytes, 0);
+	for (unsigned level = 0; level < LSM_LEVELS; level++)
+		files += stats.levels[level].files;
+	/* The tables that were compacted are gone. */
+	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") == files);
+	for (int i = 0; i < ITERATORS; i++) {
+		expect_at(its[i], "first", "1");
+		lsm_iter_next(its[i]);
+		ck_assert(!lsm_iter_valid(its[i]));
+		ASSERT_OK(lsm_iter_status(its[i]));
+		lsm_iter_destroy(its[i]);
+	}
+}
+END_TEST
+
 /* ---- damage
  * ----------------------------------------------------------------------- */
 
@@ -352,6 +501,9 @@ int main(void)
 	tcase_add_test(tc, snapshot_sees_its_state_across_flush_and_compaction);
 	tcase_add_test(tc, iterator_keeps_the_state_it_began_with);
 	tcase_add_test(tc, iterator_stays_within_its_bounds);
+	tcase_add_test(tc, iterator_stays_within_its_bounds_backwards);
+	tcase_add_test(tc, iterator_goes_on_over_flushes_and_compactions);
+	tcase_add_test(tc, forgotten_iterator_holds_no_credit_and_no_file);
 	tcase_add_test(tc, iterator_gives_keys_in_order_with_their_values);
 	tcase_add_test(tc, damaged_block_is_an_error_for_what_it_holds_alone);
 	tcase_add_test(

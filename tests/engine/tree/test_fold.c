@@ -103,6 +103,36 @@ START_TEST(operands_without_a_base_are_one_operand_or_at_the_bottom_a_value)
 }
 END_TEST
 
+static void visit_back(uint64_t seq, enum key_kind kind, const char *text)
+{
+	ck_assert(fold_visit_back(&fold, seq, kind, slice_str(text)));
+}
+
+START_TEST(a_walk_from_the_oldest_gives_the_same)
+{
+	visit_back(1, KEY_MERGE, "x");
+	visit_back(2, KEY_PUT, "old");
+	visit_back(3, KEY_MERGE, "y");
+	visit_back(4, KEY_PUT, "a");
+	visit_back(5, KEY_MERGE, "b");
+	visit_back(6, KEY_MERGE, "c");
+	expect(true, FOLD_VALUE, "abc");
+
+	fold_reset(&fold, slice_str("user"));
+	visit_back(1, KEY_PUT, "old");
+	visit_back(2, KEY_DELETE, "");
+	expect(true, FOLD_NOTHING, "");
+	visit_back(3, KEY_MERGE, "d");
+	visit_back(4, KEY_MERGE, "e");
+	expect(true, FOLD_VALUE, "de");
+
+	fold_reset(&fold, slice_str("user"));
+	visit_back(1, KEY_MERGE, "d");
+	visit_back(2, KEY_MERGE, "e");
+	expect(false, FOLD_OPERAND, "de");
+}
+END_TEST
+
 START_TEST(empty_operands_fold_to_an_empty_one)
 {
 	ck_assert(visit(9, KEY_MERGE, ""));
@@ -287,6 +317,7 @@ int main(void)
 	tcase_add_test(
 	    tc,
 	    operands_without_a_base_are_one_operand_or_at_the_bottom_a_value);
+	tcase_add_test(tc, a_walk_from_the_oldest_gives_the_same);
 	tcase_add_test(tc, empty_operands_fold_to_an_empty_one);
 	tcase_add_test(tc, the_function_is_told_what_is_under_the_operands);
 	tcase_add_test(tc, one_operand_alone_is_passed_on_without_a_call);

@@ -129,6 +129,51 @@ START_TEST(seek_finds_the_first_at_or_after)
 }
 END_TEST
 
+START_TEST(moves_both_ways_find_every_entry)
+{
+	struct gen gen;
+
+	gen_init(&gen, gen_seed(14));
+	for (int round = 0; round < 200; round++) {
+		struct iter *it;
+
+		fill(&gen, (size_t)gen_below(&gen, 200));
+		it = merge_all(0, NEVER);
+		ck_assert(moves_match(it, &whole, 0, whole.count, &gen, 300));
+		iter_destroy(it);
+	}
+}
+END_TEST
+
+START_TEST(an_error_on_the_way_back_ends_the_stream)
+{
+	struct gen gen;
+
+	gen_init(&gen, gen_seed(15));
+	for (int round = 0; round < 300; round++) {
+		size_t failing, fail_at, left;
+		struct iter *it;
+
+		do {
+			fill(&gen, 80);
+			failing = (size_t)gen_below(&gen, SOURCES_MAX);
+		} while (failing >= source_count ||
+		         sources[failing].count == 0);
+		fail_at = (size_t)gen_below(&gen, sources[failing].count);
+		left = whole.count;
+		it = merge_all(failing, (long)fail_at);
+		for (iter_seek_last(it); iter_valid(it); iter_prev(it)) {
+			ck_assert_uint_gt(left, 0);
+			ck_assert(slice_equal(
+			    iter_key(it), buf_slice(&whole.all[--left].key)));
+		}
+		ck_assert_int_eq(iter_status(it), LSM_ERR_IO);
+		ck_assert(left > 0);
+		iter_destroy(it);
+	}
+}
+END_TEST
+
 START_TEST(an_error_of_one_source_ends_the_stream_before_what_is_missing)
 {
 	struct gen gen;
@@ -241,6 +286,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, merged_streams_are_the_sorted_whole);
 	tcase_add_test(tc, seek_finds_the_first_at_or_after);
+	tcase_add_test(tc, moves_both_ways_find_every_entry);
+	tcase_add_test(tc, an_error_on_the_way_back_ends_the_stream);
 	tcase_add_test(
 	    tc, an_error_of_one_source_ends_the_stream_before_what_is_missing);
 	tcase_add_test(tc, a_seek_after_an_error_begins_anew);

@@ -64,6 +64,38 @@ START_TEST(iterators_cover_every_range)
 }
 END_TEST
 
+START_TEST(iterators_go_both_ways)
+{
+	struct slice none = slice_make(NULL, 0);
+	struct iter *it = merged(none, none);
+	struct gen gen;
+
+	gen_init(&gen, gen_seed(45));
+	ck_assert(moves_match(it, &whole, 0, whole.count, &gen, 5000));
+	iter_destroy(it);
+}
+END_TEST
+
+START_TEST(a_level_iterator_goes_both_ways_over_its_row)
+{
+	const struct level *level = &version->levels[6];
+	struct entries found;
+	struct iter *it;
+	struct gen gen;
+
+	gen_init(&gen, gen_seed(46));
+	for (size_t begin = 0; begin <= level->count; begin++) {
+		must_be_ok(level_iter_create(level->tables + begin,
+		                             (level->count - begin) / 2,
+		                             &source, true, &it));
+		entries_collect(&found, it);
+		ck_assert(moves_match(it, &found, 0, found.count, &gen, 500));
+		entries_release(&found);
+		iter_destroy(it);
+	}
+}
+END_TEST
+
 /* How many iterators a range needs, by looking at every table. */
 static size_t count_needed(struct slice lower, struct slice upper)
 {
@@ -251,6 +283,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, iterators_cover_every_range);
+	tcase_add_test(tc, iterators_go_both_ways);
+	tcase_add_test(tc, a_level_iterator_goes_both_ways_over_its_row);
 	tcase_add_test(tc, iterators_leave_out_what_is_outside_the_range);
 	tcase_add_test(tc, a_level_iterator_opens_one_table_at_a_time);
 	tcase_add_test(tc, a_level_iterator_yields_a_row_of_tables_in_order);

@@ -83,6 +83,22 @@ void entries_collect(struct entries *entries, struct iter *it)
 	}
 }
 
+bool moves_match(struct iter *it, const struct entries *entries, size_t begin,
+                 size_t end, struct gen *gen, unsigned moves)
+{
+	struct walk_entry *list = calloc(end - begin + 1, sizeof(*list));
+	bool ok;
+
+	must(list != NULL);
+	for (size_t i = begin; i < end; i++) {
+		list[i - begin].key = buf_slice(&entries->all[i].key);
+		list[i - begin].value = buf_slice(&entries->all[i].value);
+	}
+	ok = walk_both_ways(it, list, end - begin, gen, moves);
+	free(list);
+	return ok;
+}
+
 bool entries_equal(const struct entries *a, const struct entries *b)
 {
 	if (a->count != b->count)
@@ -164,6 +180,36 @@ static void array_next(struct iter *base)
 	lend(it);
 }
 
+static void array_seek_last(struct iter *base)
+{
+	struct array_iter *it = (struct array_iter *)base;
+
+	it->at = it->entries->count;
+	if (it->at > 0)
+		it->at--;
+	lend(it);
+}
+
+static void array_prev(struct iter *base)
+{
+	struct array_iter *it = (struct array_iter *)base;
+
+	must(it->at < it->entries->count);
+	it->at = it->at > 0 ? it->at - 1 : it->entries->count;
+	lend(it);
+}
+
+static void array_seek_before(struct iter *base, struct slice target)
+{
+	struct array_iter *it = (struct array_iter *)base;
+
+	array_seek(base, target);
+	if (it->err != LSM_OK)
+		return;
+	it->at = it->at > 0 ? it->at - 1 : it->entries->count;
+	lend(it);
+}
+
 static bool array_valid(const struct iter *base)
 {
 	const struct array_iter *it = (const struct array_iter *)base;
@@ -206,6 +252,9 @@ static const struct iter_ops array_ops = {
     .seek_first = array_seek_first,
     .seek = array_seek,
     .next = array_next,
+    .seek_last = array_seek_last,
+    .seek_before = array_seek_before,
+    .prev = array_prev,
     .valid = array_valid,
     .key = array_key,
     .value = array_value,

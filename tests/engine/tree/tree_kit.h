@@ -11,6 +11,7 @@
 #include <check.h>
 
 #include "base/iter.h"
+#include "tests/support/walk.h"
 #include "tree/fold.h"
 #include "tree/version.h"
 
@@ -33,6 +34,9 @@ void entries_add_text(struct entries *entries, const char *user, uint64_t seq,
 void entries_sort(struct entries *entries);
 /* What an iterator yields from seek_first on, until it ends. */
 void entries_collect(struct entries *entries, struct iter *it);
+/* Whether random moves both ways find entries [begin, end). */
+bool moves_match(struct iter *it, const struct entries *entries, size_t begin,
+                 size_t end, struct gen *gen, unsigned moves);
 bool entries_equal(const struct entries *a, const struct entries *b);
 
 enum { NEVER = -1 };
