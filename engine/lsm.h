@@ -376,6 +376,7 @@ struct lsm_stats {
 	struct {
 		uint64_t count, bytes; /* bytes: of the tables made */
 	} flushes, compactions;
+	unsigned jobs; /* flushes and compactions that run or are due */
 	uint64_t sequence;
 	uint64_t log_bytes; /* of logs not yet flushed */
 	int64_t counters[LSM_COUNTERS];

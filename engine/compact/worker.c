@@ -33,6 +33,7 @@ struct lane {
 	struct worker_pool *pool; /* constant */
 	struct sync_cond work;    /* the head changed, or the pool stops */
 	struct worker_job *head;  /* guarded by pool->mu; soonest first */
+	unsigned running;         /* guarded by pool->mu */
 
 	/* Constant while any thread runs. */
 	struct sync_thread threads[THREADS_MAX];
@@ -122,9 +123,11 @@ static void lane_main(void *ctx)
 	while ((job = take(lane)) != NULL) {
 		job->state = JOB_RUNNING;
 		job->again = false;
+		lane->running++;
 		sync_unlock(&pool->mu);
 		job->run(job);
 		sync_lock(&pool->mu);
+		lane->running--;
 		finish(lane, job);
 	}
 	sync_unlock(&pool->mu);
@@ -263,4 +266,19 @@ void worker_cancel(struct worker_pool *pool, struct worker_job *job)
 	while (job->state != JOB_CANCELLED)
 		sync_wait(&pool->cancelled, &pool->mu);
 	sync_unlock(&pool->mu);
+}
+
+unsigned worker_busy(struct worker_pool *pool, enum worker_lane lane)
+{
+	uint64_t now_ns = sync_now_ns();
+	const struct worker_job *job;
+	unsigned count;
+
+	sync_lock(&pool->mu);
+	count = pool->lanes[lane].running;
+	for (job = pool->lanes[lane].head; job != NULL && job->due_ns <= now_ns;
+	     job = job->next)
+		count++;
+	sync_unlock(&pool->mu);
+	return count;
 }

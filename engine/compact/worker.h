@@ -64,4 +64,7 @@ void worker_submit(struct worker_pool *pool, struct worker_job *job,
    until worker_job_init(). */
 void worker_cancel(struct worker_pool *pool, struct worker_job *job);
 
+/* How many jobs of a lane run, or are due and wait for a thread. */
+unsigned worker_busy(struct worker_pool *pool, enum worker_lane lane);
+
 #endif

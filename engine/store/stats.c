@@ -25,6 +25,8 @@ static void runtime_part(struct lsm_runtime *runtime, struct lsm_stats *stats)
 	stats->cache.misses = cache.misses;
 	arena_totals(&stats->memory.arena_bytes,
 	             &stats->memory.arena_peak_bytes);
+	stats->jobs = worker_busy(runtime->workers, WORKER_FLUSH) +
+	              worker_busy(runtime->workers, WORKER_COMPACT);
 }
 
 static uint64_t unflushed_log_bytes(struct lsm *store, const struct view *view)

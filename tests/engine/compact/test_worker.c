@@ -271,6 +271,30 @@ START_TEST(busy_lane_does_not_hold_up_another)
 }
 END_TEST
 
+START_TEST(busy_counts_what_runs_and_what_is_due)
+{
+	struct probe running, due, later;
+
+	probe_init(&running, WORKER_FLUSH);
+	probe_init(&due, WORKER_FLUSH);
+	probe_init(&later, WORKER_FLUSH);
+	ck_assert_uint_eq(worker_busy(pool, WORKER_FLUSH), 0);
+	probe_hold(&running, true);
+	worker_submit(pool, &running.job, 0);
+	ck_assert(reached(&running, &running.begun, 1));
+	worker_submit(pool, &due.job, 0);
+	worker_submit(pool, &later.job, FAR_MS);
+	ck_assert_uint_eq(worker_busy(pool, WORKER_FLUSH), 2);
+	ck_assert_uint_eq(worker_busy(pool, WORKER_COMPACT), 0);
+	probe_hold(&running, false);
+	ck_assert(reached(&due, &due.ended, 1));
+	probe_release(&running);
+	probe_release(&due);
+	ck_assert_uint_eq(worker_busy(pool, WORKER_FLUSH), 0);
+	probe_release(&later);
+}
+END_TEST
+
 START_TEST(job_may_submit_itself)
 {
 	struct probe probe;
@@ -446,6 +470,7 @@ int main(void)
 	tcase_add_test(
 	    tc, job_due_while_another_runs_is_taken_by_the_second_thread);
 	tcase_add_test(tc, busy_lane_does_not_hold_up_another);
+	tcase_add_test(tc, busy_counts_what_runs_and_what_is_due);
 	tcase_add_test(tc, job_may_submit_itself);
 	tcase_add_test(tc, cancelled_job_never_runs);
 	tcase_add_test(tc, cancel_waits_for_a_run_in_progress);

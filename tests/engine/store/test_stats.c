@@ -87,6 +87,18 @@ START_TEST(flushes_and_compactions_count_what_they_wrote)
 }
 END_TEST
 
+START_TEST(without_jobs_no_compaction_is_left)
+{
+	for (int i = 0; i < 20; i++) {
+		kit_fill(kit.store, "k", FILLED, "first");
+		ASSERT_OK(lsm_flush(kit.store));
+	}
+	KIT_WAIT_UNTIL(now().jobs == 0);
+	ck_assert_uint_gt(now().compactions.count, 0);
+	ck_assert_uint_lt(now().levels[0].files, 4);
+}
+END_TEST
+
 START_TEST(log_bytes_are_those_not_yet_in_tables)
 {
 	uint64_t few;
@@ -200,6 +212,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, levels_are_the_files_that_are_there);
 	tcase_add_test(tc, flushes_and_compactions_count_what_they_wrote);
+	tcase_add_test(tc, without_jobs_no_compaction_is_left);
 	tcase_add_test(tc, log_bytes_are_those_not_yet_in_tables);
 	tcase_add_test(tc, sequence_and_counters_follow_the_writes);
 	tcase_add_test(tc, io_is_what_the_env_counts);
