@@ -90,9 +90,12 @@ struct lsm_runtime_options {
 	unsigned compaction_threads; /* 0: one */
 	uint32_t period_ms;          /* periodic compaction; 0: never */
 	uint32_t sync_period_ms;     /* background log sync; 0: never */
+	/* What the disk can write, bytes a second: compactions of deep levels
+	   take what others leave of it, and 16 MiB at least. 0: measured */
+	uint64_t device_rate;
 };
 
-/* Fill in the defaults: 64 MiB, 64 MiB, 1 thread, 10 s, 1 s. */
+/* Fill in the defaults: 64 MiB, 64 MiB, 1 thread, 10 s, 1 s, measured. */
 void lsm_runtime_options_init(struct lsm_runtime_options *options);
 
 /* Start the threads. Errors: NOMEM. End with lsm_runtime_destroy(). */

@@ -261,3 +261,12 @@ uint64_t sync_now_ns(void)
 	must(clock_gettime(CLOCK_MONOTONIC, &now));
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
+
+void sync_sleep_ns(uint64_t ns)
+{
+	struct timespec left = {.tv_sec = (time_t)(ns / NS_PER_S),
+	                        .tv_nsec = (long)(ns % NS_PER_S)};
+
+	while (nanosleep(&left, &left) != 0)
+		assert(errno == EINTR);
+}

@@ -87,4 +87,7 @@ void sync_thread_join(struct sync_thread *thread);
 /* Monotonic time. */
 uint64_t sync_now_ns(void);
 
+/* Do nothing for so long. Call with no lock that others want soon. */
+void sync_sleep_ns(uint64_t ns);
+
 #endif

@@ -8,8 +8,11 @@
 
 #include <assert.h>
 
+#include "base/sync.h"
 #include "io/env.h"
 #include "tree/merge.h"
+
+enum { JOB_STEP_BYTES = 64 << 10 }; /* of a table, between two steps */
 
 /* The table being written, none when builder is NULL. */
 struct output {
@@ -24,6 +27,15 @@ struct output {
 	struct env_file *file;
 	struct table_builder *builder;
 	struct buf last_user; /* the last user key added to it */
+	uint64_t stepped;     /* of its bytes, counted in untold */
+	uint64_t untold;      /* written, not yet told to control.step */
+
+	/* The plan that may end early, or NULL: and how many of its tables of
+	   the output level lie behind us. */
+	const struct compact_plan *plan;
+	size_t passed;
+	bool ended_early;
+	struct buf rest; /* ended_early: the user key that was not reached */
 };
 
 static void output_init(struct output *output,
@@ -37,6 +49,7 @@ static void output_init(struct output *output,
 	    .edit = edit,
 	};
 	buf_init(&output->last_user);
+	buf_init(&output->rest);
 }
 
 /* What stays after a failure is named by nothing, and swept at the next open;
@@ -61,6 +74,7 @@ static void output_release(struct output *output)
 	if (output->known)
 		context->owner.dropped(context->owner.ctx, output->id);
 	buf_release(&output->last_user);
+	buf_release(&output->rest);
 }
 
 static enum lsm_err output_open(struct output *output)
@@ -73,6 +87,7 @@ static enum lsm_err output_open(struct output *output)
 	if (err != LSM_OK)
 		return err;
 	output->known = true;
+	output->stepped = 0;
 	file_name_format(FILE_KIND_TABLE, output->id, output->name);
 	err = env_open(context->source->pool, output->name, ENV_CREATE,
 	               &output->file);
@@ -86,15 +101,21 @@ static enum lsm_err output_open(struct output *output)
 /* Make the file what it stays: whole, durable, read-only. */
 static enum lsm_err output_seal(struct output *output, struct table_info *info)
 {
+	const struct job_control *control = &output->context->control;
 	struct env_file *file = output->file;
+	uint64_t began_ns;
 	enum lsm_err err;
 
 	err = table_builder_finish(output->builder, info);
 	if (err != LSM_OK)
 		return err;
+	began_ns = sync_now_ns();
 	err = env_sync(file);
 	if (err != LSM_OK)
 		return err;
+	if (control->synced != NULL)
+		control->synced(control->ctx, info->file_bytes,
+		                sync_now_ns() - began_ns);
 	return env_seal(file);
 }
 
@@ -149,6 +170,24 @@ static bool must_cut(const struct output *output, struct slice user)
 	return limit > 0 && table_builder_bytes(output->builder) >= limit;
 }
 
+/* Tell how much was written since the last time, if that is worth it. */
+static enum lsm_err take_step(struct output *output)
+{
+	const struct job_control *control = &output->context->control;
+	uint64_t bytes = table_builder_bytes(output->builder);
+	uint64_t untold = output->untold;
+
+	/* It shrinks where a block is compressed. */
+	if (bytes > output->stepped) {
+		untold += bytes - output->stepped;
+		output->stepped = bytes;
+	}
+	output->untold = untold < JOB_STEP_BYTES ? untold : 0;
+	if (control->step == NULL || untold < JOB_STEP_BYTES)
+		return LSM_OK;
+	return control->step(control->ctx, untold);
+}
+
 static enum lsm_err output_add(struct output *output, struct slice ikey,
                                struct slice value)
 {
@@ -166,19 +205,72 @@ static enum lsm_err output_add(struct output *output, struct slice ikey,
 			return err;
 	}
 	err = buf_set(&output->last_user, user);
+	if (err == LSM_OK)
+		err = table_builder_add(output->builder, ikey, value);
 	if (err != LSM_OK)
 		return err;
-	return table_builder_add(output->builder, ikey, value);
+	return take_step(output);
 }
 
-static enum lsm_err write_all(struct output *output, struct iter *stream)
+static struct slice smallest_user(const struct table_meta *meta)
+{
+	return key_user(buf_slice(&meta->info.smallest));
+}
+
+static struct slice largest_user(const struct table_meta *meta)
+{
+	return key_user(buf_slice(&meta->info.largest));
+}
+
+/*
+ * Whether the job ends before `user`, the next key that is left. What was
+ * reduced to nothing before it counts as passed, so the place must lie between
+ * two tables of the output level by that key and not by those written.
+ */
+static bool ends_before(struct output *output, struct slice user)
+{
+	const struct job_control *control = &output->context->control;
+	const struct compact_plan *plan = output->plan;
+	size_t before = output->passed;
+
+	if (plan == NULL)
+		return false;
+	while (output->passed < plan->input_count[1] &&
+	       slice_compare(largest_user(plan->inputs[1][output->passed]),
+	                     user) < 0)
+		output->passed++;
+	/* Something of the upper level must be done with, or a job that is
+	   always interrupted would never end. */
+	return output->passed > before &&
+	       slice_compare(smallest_user(plan->inputs[0][0]), user) < 0 &&
+	       output->passed < plan->input_count[1] &&
+	       slice_compare(
+		   user, smallest_user(plan->inputs[1][output->passed])) <= 0 &&
+	       control->yield(control->ctx);
+}
+
+/* All of the stream, or (not empty) what lies from the internal key `from` on. */
+static enum lsm_err write_all(struct output *output, struct iter *stream,
+                              struct slice from)
 {
 	enum lsm_err err;
 
-	for (iter_seek_first(stream); iter_valid(stream); iter_next(stream)) {
+	if (from.len > 0)
+		iter_seek(stream, from);
+	else
+		iter_seek_first(stream);
+	for (; iter_valid(stream); iter_next(stream)) {
 		if (atomic_load_explicit(output->context->stop,
 		                         memory_order_relaxed))
 			return LSM_ERR_CLOSED;
+		if (ends_before(output, key_user(iter_key(stream)))) {
+			output->ended_early = true;
+			err =
+			    buf_set(&output->rest, key_user(iter_key(stream)));
+			if (err != LSM_OK)
+				return err;
+			break;
+		}
 		err = output_add(output, iter_key(stream), iter_value(stream));
 		if (err != LSM_OK)
 			return err;
@@ -214,7 +306,7 @@ enum lsm_err job_write_tables(const struct job_context *context,
 
 	assert(level < LSM_LEVELS);
 	output_init(&output, context, level, split_families, edit);
-	err = write_all(&output, stream);
+	err = write_all(&output, stream, slice_make(NULL, 0));
 	output_release(&output);
 	if (err != LSM_OK)
 		discard_outputs(context, edit, added_before);
@@ -304,28 +396,51 @@ out:
 	return err;
 }
 
-static enum lsm_err rewrite(const struct job_context *context,
-                            struct version *version,
-                            const struct compact_plan *plan, struct edit *edit)
+/* Of a table that straddles the place where the job ended, make what lies from
+   there on a table of its own level, entry by entry. */
+static enum lsm_err keep_rest(const struct job_context *context,
+                              struct table_meta *meta, unsigned level,
+                              struct slice rest, struct edit *edit)
 {
-	struct below below = {version, plan->output_level};
-	struct iter *stream;
+	struct buf from = BUF_INIT;
+	struct iter *it = NULL;
+	struct output output;
 	enum lsm_err err;
 
-	err = open_stream(context, plan, &below, &stream);
-	if (err != LSM_OK)
-		return err;
-	return job_write_tables(context, stream, plan->output_level, true,
-	                        edit);
+	output_init(&output, context, level, false, edit);
+	err = level_iter_create(&meta, 1, context->source, false, &it);
+	if (err == LSM_OK)
+		err = key_make(&from, rest, KEY_SEQ_MAX, KEY_SEEK);
+	if (err == LSM_OK)
+		err = write_all(&output, it, buf_slice(&from));
+	iter_destroy(it);
+	output_release(&output);
+	buf_release(&from);
+	return err;
 }
 
-static enum lsm_err move(const struct compact_plan *plan, struct edit *edit)
+/* The job ended early: remove what lies before that place. */
+static enum lsm_err remove_passed(const struct output *output,
+                                  struct edit *edit)
 {
+	const struct compact_plan *plan = output->plan;
+	struct slice rest = buf_slice(&output->rest);
 	enum lsm_err err = LSM_OK;
 
-	for (size_t i = 0; i < plan->input_count[0] && err == LSM_OK; i++)
-		err = edit_add_table(edit, plan->output_level,
-		                     plan->inputs[0][i]);
+	for (size_t i = 0; err == LSM_OK && i < output->passed; i++)
+		err = edit_remove_table(edit, plan->output_level,
+		                        plan->inputs[1][i]->id);
+	for (size_t i = 0; err == LSM_OK && i < plan->input_count[0]; i++) {
+		struct table_meta *meta = plan->inputs[0][i];
+
+		if (slice_compare(smallest_user(meta), rest) >= 0)
+			break;
+		err = edit_remove_table(edit, plan->level, meta->id);
+		if (err == LSM_OK &&
+		    slice_compare(largest_user(meta), rest) >= 0)
+			err = keep_rest(output->context, meta, plan->level,
+			                rest, edit);
+	}
 	return err;
 }
 
@@ -346,6 +461,44 @@ static enum lsm_err remove_inputs(const struct compact_plan *plan,
 	return LSM_OK;
 }
 
+static enum lsm_err rewrite(const struct job_context *context,
+                            struct version *version,
+                            const struct compact_plan *plan, struct edit *edit)
+{
+	struct below below = {version, plan->output_level};
+	size_t added_before = edit->added_count;
+	struct output output;
+	struct iter *stream;
+	enum lsm_err err;
+
+	err = open_stream(context, plan, &below, &stream);
+	if (err != LSM_OK)
+		return err;
+	output_init(&output, context, plan->output_level, true, edit);
+	if (plan->level > 0 && context->control.yield != NULL)
+		output.plan = plan;
+	err = write_all(&output, stream, slice_make(NULL, 0));
+	iter_destroy(stream);
+	if (err == LSM_OK && output.ended_early)
+		err = remove_passed(&output, edit);
+	else if (err == LSM_OK)
+		err = remove_inputs(plan, edit);
+	output_release(&output);
+	if (err != LSM_OK)
+		discard_outputs(context, edit, added_before);
+	return err;
+}
+
+static enum lsm_err move(const struct compact_plan *plan, struct edit *edit)
+{
+	enum lsm_err err = remove_inputs(plan, edit);
+
+	for (size_t i = 0; i < plan->input_count[0] && err == LSM_OK; i++)
+		err = edit_add_table(edit, plan->output_level,
+		                     plan->inputs[0][i]);
+	return err;
+}
+
 enum lsm_err job_compact(const struct job_context *context,
                          struct version *version,
                          const struct compact_plan *plan, struct edit *edit)
@@ -356,14 +509,10 @@ enum lsm_err job_compact(const struct job_context *context,
 
 	assert(plan->input_count[0] > 0);
 	assert(!plan->trivial || plan->input_count[1] == 0);
-	err = remove_inputs(plan, edit);
-	if (err != LSM_OK)
-		goto out;
 	if (plan->trivial)
 		err = move(plan, edit);
 	else
 		err = rewrite(context, version, plan, edit);
-out:
 	if (err != LSM_OK) {
 		while (edit->added_count > added_before)
 			table_meta_unref(edit->added[--edit->added_count].meta);

@@ -15,6 +15,21 @@
 #include "tree/edit.h"
 #include "tree/reduce.h"
 
+/*
+ * How others steer a job while it runs, and watch it. Each may be NULL. Called
+ * in the job's own thread, with no lock of the job held.
+ */
+struct job_control {
+	/* Another so many bytes went into tables: may wait, and may end the
+	   job, which then fails with what is returned. */
+	enum lsm_err (*step)(void *ctx, uint64_t bytes);
+	/* Asked at each place where the job could end early: is it to? */
+	bool (*yield)(void *ctx);
+	/* Syncing a table of so many bytes took so long. */
+	void (*synced)(void *ctx, uint64_t bytes, uint64_t ns);
+	void *ctx;
+};
+
 /* What the job is given by the store. Borrowed for the length of the job. */
 struct job_context {
 	const struct table_source *source;
@@ -29,6 +44,7 @@ struct job_context {
 	uint64_t table_bytes; /* 0: one table whatever its size */
 	uint32_t block_bytes;
 	const atomic_bool *stop; /* looked at often: give up with CLOSED */
+	struct job_control control;
 };
 
 /*
@@ -44,6 +60,12 @@ job_write_tables(const struct job_context *context, struct iter *stream,
  * Carry out the plan against `version` (the one it was picked from, which tells
  * what lies below): the edit removes the inputs and adds the outputs. A trivial
  * plan writes nothing.
+ *
+ * A plan that starts below L0 may end early (job_control's `yield`), at a place
+ * between two tables of the output level and only where at least one of them is
+ * done and one is left. The edit is whole then too: inputs that lie behind that
+ * place stay, and of one that straddles it the rest becomes a table of its own
+ * level. So an interruption costs one such rest, and each makes progress.
  */
 LSM_MUST_CHECK enum lsm_err job_compact(const struct job_context *context,
                                         struct version *version,

@@ -20,6 +20,10 @@ enum {
 	WAIT_OVERLAP_RATIO = 8,
 	WAIT_L0_TRIGGERS = 2,
 
+	/* What L0 goes to is overfull from so many times its size on: clearing
+	   it comes before L0 then, each job of which rewrites much of it. */
+	OVERFULL = 2,
+
 	/* Tombstones are many from one in so many entries on. */
 	DELETES_SHARE = 4,
 	/* A table is tiny below this part of table_bytes. Tiny neighbours are
@@ -202,6 +206,17 @@ unsigned pick_base_level(const struct version *version,
 	return size_levels(version, options->level_base_bytes, targets);
 }
 
+static void picker_init(struct picker *picker, struct version *version,
+                        const struct pick_options *options)
+{
+	assert(options->l0_trigger > 0);
+	assert(options->level_base_bytes > 0);
+	picker->version = version;
+	picker->options = options;
+	picker->base_level =
+	    size_levels(version, options->level_base_bytes, picker->targets);
+}
+
 static double l0_score(const struct picker *picker)
 {
 	const struct level *l0 = &picker->version->levels[0];
@@ -232,14 +247,32 @@ static bool l0_may_wait(const struct picker *picker)
 	       l0->bytes;
 }
 
-/* The level whose trigger is exceeded most; LSM_LEVELS when none is. */
+static bool base_is_overfull(const struct picker *picker)
+{
+	unsigned base = picker->base_level;
+
+	return base < LAST_LEVEL &&
+	       (double)picker->version->levels[base].bytes >
+	           OVERFULL * picker->targets[base];
+}
+
+static bool l0_is_due(const struct picker *picker)
+{
+	return picker->version->levels[0].count > 0 && l0_score(picker) >= 1 &&
+	       !l0_may_wait(picker);
+}
+
+/* L0 when it is due and has a place to go to; otherwise the level whose trigger
+   is exceeded most; LSM_LEVELS when none is. */
 static unsigned triggered_level(const struct picker *picker)
 {
 	const struct version *version = picker->version;
 	unsigned urgent = LSM_LEVELS;
 	double most = 0;
 
-	if (l0_score(picker) >= 1 && !l0_may_wait(picker)) {
+	if (l0_is_due(picker)) {
+		if (!base_is_overfull(picker))
+			return 0;
 		urgent = 0;
 		most = l0_score(picker);
 	}
@@ -253,6 +286,23 @@ static unsigned triggered_level(const struct picker *picker)
 		}
 	}
 	return urgent;
+}
+
+bool pick_l0_goes_first(struct version *version,
+                        const struct pick_options *options)
+{
+	struct picker picker;
+
+	picker_init(&picker, version, options);
+	return l0_is_due(&picker) && !base_is_overfull(&picker);
+}
+
+bool pick_is_behind(struct version *version, const struct pick_options *options)
+{
+	struct picker picker;
+
+	picker_init(&picker, version, options);
+	return base_is_overfull(&picker);
 }
 
 /* ---- choosing tables ------------------------------------------------- */
@@ -539,17 +589,13 @@ enum lsm_err pick_compaction(struct version *version,
                              struct buf cursor[LSM_LEVELS],
                              struct compact_plan *plan, bool *due_out)
 {
-	struct picker picker = {.version = version, .options = options};
 	struct slice smallest, largest;
+	struct picker picker;
 	enum lsm_err err;
 
-	assert(options->l0_trigger > 0);
-	assert(options->level_base_bytes > 0);
 	*due_out = false;
 	compact_plan_init(plan);
-	picker.base_level =
-	    size_levels(version, options->level_base_bytes, picker.targets);
-
+	picker_init(&picker, version, options);
 	err = make_plan(&picker, cursor, plan);
 	if (err != LSM_OK || plan->input_count[0] == 0)
 		goto out;

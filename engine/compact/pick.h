@@ -43,6 +43,14 @@ void compact_plan_release(struct compact_plan *plan);
 unsigned pick_base_level(const struct version *version,
                          const struct pick_options *options);
 
+/* Whether a job of L0 is due and comes before any of a deeper level. */
+bool pick_l0_goes_first(struct version *version,
+                        const struct pick_options *options);
+
+/* Whether the deeper levels lag so far behind that they come before L0. */
+bool pick_is_behind(struct version *version,
+                    const struct pick_options *options);
+
 /*
  * Find the most urgent job; *due_out false when there is none. `cursor`: for
  * each level the user key just past which the last job of it ended (round robin

@@ -6,6 +6,10 @@
  * Once a period it also looks for work that no trigger demands, and has a
  * memtable that nobody wrote to for a whole period flushed, so that a quiet
  * store comes to rest in tables.
+ *
+ * L0 comes first: its tables are what reads and writers suffer from. A deep job
+ * ends early where L0 of any store waits, since jobs share their threads, and
+ * goes no faster than the bucket lets it, unless deep levels are what is behind.
  */
 #include "store/store.h"
 
@@ -27,14 +31,92 @@ static void count_compaction(struct lsm *store, const struct edit *edit,
 		                 edit->added[i].meta->info.file_bytes);
 }
 
-static enum lsm_err carry_out(struct lsm *store, struct version *version,
-                              const struct compact_plan *plan)
+static struct version *present_version(struct lsm *store)
 {
+	struct version *version;
+
+	sync_lock(&store->tree_mu);
+	version = store->view->version;
+	version_ref(version);
+	sync_unlock(&store->tree_mu);
+	return version;
+}
+
+/* ---- what comes first ------------------------------------------------ */
+
+void store_note_l0(struct lsm *store)
+{
+	struct version *version = present_version(store);
+	struct pick_options options;
+
+	options_for(store, PICK_TRIGGER, &options);
+	if (!atomic_load(&store->stop) &&
+	    pick_l0_goes_first(version, &options) &&
+	    !atomic_exchange(&store->l0_waits, true))
+		atomic_fetch_add(&store->runtime->l0_waiting, 1);
+	version_unref(version);
+}
+
+void store_forget_l0(struct lsm *store)
+{
+	if (atomic_exchange(&store->l0_waits, false))
+		atomic_fetch_sub(&store->runtime->l0_waiting, 1);
+}
+
+/* A compaction that is being carried out. */
+struct running {
+	struct lsm *store;
+	bool paced; /* it is to leave room for others on the disk */
+};
+
+static bool yields(void *ctx)
+{
+	const struct running *running = ctx;
+
+	return atomic_load(&running->store->runtime->l0_waiting) > 0;
+}
+
+static enum lsm_err step(void *ctx, uint64_t bytes)
+{
+	const struct running *running = ctx;
+	struct lsm_runtime *runtime = running->store->runtime;
+	struct env_io_stats io;
+	uint64_t pause_ns;
+
+	if (!running->paced)
+		return LSM_OK;
+	env_io_stats(running->store->env, &io);
+	sync_lock(&runtime->bucket_mu);
+	pause_ns = bucket_take(&runtime->bucket, bytes, io.bytes_written,
+	                       sync_now_ns());
+	sync_unlock(&runtime->bucket_mu);
+	if (pause_ns > 0)
+		sync_sleep_ns(pause_ns);
+	return LSM_OK;
+}
+
+static void synced(void *ctx, uint64_t bytes, uint64_t ns)
+{
+	const struct running *running = ctx;
+	struct lsm_runtime *runtime = running->store->runtime;
+
+	sync_lock(&runtime->bucket_mu);
+	bucket_synced(&runtime->bucket, bytes, ns);
+	sync_unlock(&runtime->bucket_mu);
+}
+
+/* ---- one compaction -------------------------------------------------- */
+
+static enum lsm_err carry_out(struct lsm *store, struct version *version,
+                              const struct compact_plan *plan, bool paced)
+{
+	struct running running = {store, paced};
 	struct buf snapshots = BUF_INIT;
 	struct job_context context;
 	struct edit edit;
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
 
+	context.control = (struct job_control){step, yields, synced, &running};
 	edit_init(&edit);
 	if (err == LSM_OK)
 		err = job_compact(&context, version, plan, &edit);
@@ -62,16 +144,16 @@ static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
 	options_for(store, why, &options);
 	compact_plan_init(&plan);
 	sync_lock(&store->compact_mu);
-	sync_lock(&store->tree_mu);
-	version = store->view->version;
-	version_ref(version);
-	sync_unlock(&store->tree_mu);
+	store_forget_l0(store); /* what is added from here on is not seen */
+	version = present_version(store);
 
 	err = pick_compaction(version, &options,
 	                      cursor != NULL ? cursor : store->cursor, &plan,
 	                      done_out);
 	if (err == LSM_OK && *done_out)
-		err = carry_out(store, version, &plan);
+		err = carry_out(store, version, &plan,
+		                plan.level > 0 &&
+		                    !pick_is_behind(version, &options));
 	compact_plan_release(&plan);
 	version_unref(version);
 	sync_unlock(&store->compact_mu);
@@ -108,8 +190,10 @@ void store_compact_run(struct worker_job *job)
 	bool done = false;
 	enum lsm_err err;
 
-	if (store_writable(store) != LSM_OK || atomic_load(&store->stop))
+	if (store_writable(store) != LSM_OK || atomic_load(&store->stop)) {
+		store_forget_l0(store);
 		return;
+	}
 	err = compact_once(store, PICK_TRIGGER, NULL, &done);
 	if (err == LSM_OK && !done && period_is_over(store)) {
 		seal_if_idle(store);

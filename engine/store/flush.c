@@ -114,6 +114,8 @@ enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 		count_flush(store, &edit);
 		err = store_install(store, &edit, gen);
 	}
+	if (err == LSM_OK)
+		store_note_l0(store);
 	edit_release(&edit);
 	if (err == LSM_OK) {
 		credit_set_nospace(store->credit, false);

@@ -338,6 +338,7 @@ enum lsm_err lsm_close(struct lsm *store)
 		cancel_jobs(store);
 	}
 	/* The last files to go: jobs are cancelled, so here. */
+	store_forget_l0(store);
 	view_unref(store->view);
 	store->view = NULL;
 	generation_unref(store->active);

@@ -14,6 +14,7 @@ enum {
 	RUNTIME_EXPIRE_MS = 100,
 	RUNTIME_KICK_RETRY_MS = 5,
 	RUNTIME_COMPACTION_THREADS_MAX = 16,
+	RUNTIME_DEEP_RATE_MIN = 16 << 20, /* bytes a second */
 };
 
 void lsm_runtime_options_init(struct lsm_runtime_options *options)
@@ -23,6 +24,7 @@ void lsm_runtime_options_init(struct lsm_runtime_options *options)
 	options->compaction_threads = 1;
 	options->period_ms = RUNTIME_PERIOD_MS;
 	options->sync_period_ms = RUNTIME_SYNC_PERIOD_MS;
+	options->device_rate = 0;
 }
 
 /* The credit pool calls this from a writer's thread: leave it to a worker. */
@@ -110,6 +112,9 @@ enum lsm_err lsm_runtime_create(const struct lsm_runtime_options *options,
 	runtime->options = *options;
 	sync_mutex_init(&runtime->mu, SYNC_RANK_RUNTIME);
 	sync_cond_init(&runtime->unpinned);
+	sync_mutex_init(&runtime->bucket_mu, SYNC_RANK_LEAF);
+	bucket_init(&runtime->bucket, RUNTIME_DEEP_RATE_MIN,
+	            options->device_rate, sync_now_ns());
 	worker_job_init(&runtime->kick, WORKER_FLUSH, run_kick);
 	worker_job_init(&runtime->expire, WORKER_UPKEEP, run_expire);
 	if (options->compaction_threads > 0)
@@ -151,6 +156,7 @@ void lsm_runtime_destroy(struct lsm_runtime *runtime)
 	if (runtime->blocks != NULL)
 		cache_destroy(runtime->blocks);
 	credit_pool_destroy(runtime->credit);
+	sync_mutex_destroy(&runtime->bucket_mu);
 	sync_cond_destroy(&runtime->unpinned);
 	sync_mutex_destroy(&runtime->mu);
 	free(runtime);

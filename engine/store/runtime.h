@@ -7,14 +7,17 @@
  * When a writer waits for credit, the pool kicks the runtime, which has the
  * least recently written store with a mutable byte seal its memtable.
  *
- * Locks: runtime->mu for the list. A store is pinned, not locked, while it
+ * Locks: runtime->mu for the list, runtime->bucket_mu, a leaf. A store is pinned, not locked, while it
  * seals, since sealing takes outer locks; whoever closes a store waits for pins.
  */
 #ifndef LSM_STORE_RUNTIME_H
 #define LSM_STORE_RUNTIME_H
 
 #include "base/cache.h"
+#include <stdatomic.h>
+
 #include "base/sync.h"
+#include "compact/bucket.h"
 #include "compact/worker.h"
 #include "mem/credit.h"
 
@@ -26,6 +29,10 @@ struct lsm_runtime {
 	struct worker_pool *workers;        /* own synchronization */
 	struct worker_job kick;             /* the workers' */
 	struct worker_job expire;           /* the workers' */
+	atomic_uint l0_waiting; /* stores whose L0 waits for a compaction */
+
+	struct sync_mutex bucket_mu;
+	struct bucket bucket; /* guarded by bucket_mu: of deep compactions */
 
 	struct sync_mutex mu;
 	struct sync_cond unpinned;

@@ -102,6 +102,7 @@ struct lsm {
 	                                 more; set once */
 	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
 	atomic_bool stop;                            /* jobs give up */
+	atomic_bool l0_waits; /* for a compaction; counted in the runtime */
 	atomic_bool reclaim; /* the disk is full: do not wait for the period */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
@@ -321,5 +322,11 @@ LSM_MUST_CHECK enum lsm_err store_job_context(struct lsm *store,
 /* ---- compaction.c --------------------------------------------------------------- */
 
 void store_compact_run(struct worker_job *job);
+
+/* A table was added to L0: if that makes a compaction urgent, have deeper ones
+   yield to it. */
+void store_note_l0(struct lsm *store);
+/* Nobody is to yield to this store any more. */
+void store_forget_l0(struct lsm *store);
 
 #endif

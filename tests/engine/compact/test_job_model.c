@@ -53,6 +53,12 @@ static uint64_t entries_of(unsigned level)
 	return entries;
 }
 
+/* A job that may end early does so at every other place, by lot. */
+static bool yields_at_random(void *ctx)
+{
+	return gen_below(ctx, 2) == 0;
+}
+
 struct model {
 	struct gen gen;
 	struct entry ops[MODEL_OPS]; /* of sequence index + 1 */
@@ -204,6 +210,8 @@ START_TEST(random_jobs_change_nothing_that_can_be_read)
 
 	model_init(&model, gen_seed(3));
 	kit.context.table_bytes = 512;
+	kit.context.control.yield = yields_at_random;
+	kit.context.control.ctx = &model.gen;
 	while (model.op_count + 20 < MODEL_OPS) {
 		model_flush(&model);
 		if (gen_below(&model.gen, 3) == 0)

@@ -256,6 +256,64 @@ static uint32_t picked_from(struct version *version, enum pick_why why)
 	return from;
 }
 
+START_TEST(due_l0_goes_before_a_level_that_exceeds_its_size_more)
+{
+	struct pick_spec specs[] = {
+	    {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},
+	    {LAST - 1, 50, 59, 1900 * KIB, 0},
+	    {LAST, 0, 99, 10000 * KIB, 0},
+	};
+	struct version *version = PICK_VERSION(specs);
+	struct compact_plan plan;
+
+	ck_assert(pick_l0_goes_first(version, &pick_defaults));
+	ck_assert(!pick_is_behind(version, &pick_defaults));
+	ck_assert(pick_plan(version, PICK_TRIGGER, &plan));
+	ck_assert_uint_eq(plan.level, 0);
+	compact_plan_release(&plan);
+	version_unref(version);
+}
+END_TEST
+
+START_TEST(overfull_base_level_goes_before_l0)
+{
+	struct pick_spec specs[] = {
+	    {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},
+	    {LAST - 1, 50, 59, 2100 * KIB, 0},
+	    {LAST, 0, 99, 10000 * KIB, 0},
+	};
+	struct version *version = PICK_VERSION(specs);
+	struct compact_plan plan;
+
+	ck_assert(!pick_l0_goes_first(version, &pick_defaults));
+	ck_assert(pick_is_behind(version, &pick_defaults));
+	ck_assert(pick_plan(version, PICK_TRIGGER, &plan));
+	ck_assert_uint_eq(plan.level, LAST - 1);
+	compact_plan_release(&plan);
+	version_unref(version);
+}
+END_TEST
+
+START_TEST(nobody_yields_to_l0_that_is_not_due)
+{
+	struct pick_spec specs[] = {{0, 0, 9, KIB, 0}, {0, 0, 9, KIB, 0}};
+	struct version *version = PICK_VERSION(specs);
+	struct version *empty = pick_version(NULL, 0);
+
+	ck_assert(!pick_l0_goes_first(version, &pick_defaults));
+	ck_assert(!pick_l0_goes_first(empty, &pick_defaults));
+	ck_assert(!pick_is_behind(empty, &pick_defaults));
+	version_unref(empty);
+	version_unref(version);
+}
+END_TEST
+
 START_TEST(table_that_rewrites_least_goes_first)
 {
 	struct pick_spec specs[] = {
@@ -436,6 +494,10 @@ static void add_table_tests(Suite *suite)
 	TCase *tc = tcase_create("tables");
 
 	tcase_add_checked_fixture(tc, pick_setup, pick_teardown);
+	tcase_add_test(tc,
+	               due_l0_goes_before_a_level_that_exceeds_its_size_more);
+	tcase_add_test(tc, overfull_base_level_goes_before_l0);
+	tcase_add_test(tc, nobody_yields_to_l0_that_is_not_due);
 	tcase_add_test(tc, table_that_rewrites_least_goes_first);
 	tcase_add_test(tc,
 	               table_of_tombstones_goes_before_one_that_rewrites_less);

@@ -64,6 +64,7 @@ START_TEST(defaults_are_those_of_the_header)
 	ck_assert_uint_eq(options.compaction_threads, 1);
 	ck_assert_uint_eq(options.period_ms, 10000);
 	ck_assert_uint_eq(options.sync_period_ms, 1000);
+	ck_assert_uint_eq(options.device_rate, 0);
 }
 END_TEST
 

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_compact_turns.c: deep compactions make way for L0.
+ */
+#include <stdlib.h>
+
+#include "store/store.h"
+#include "tests/engine/store/store_kit.h"
+
+enum { KEYS = 3000, ROUNDS = 4 };
+
+static struct kit kit;
+
+static void setup(void)
+{
+	kit_init(&kit);
+	kit.options.table_bytes = 4 << 10;
+	kit.options.level_base_bytes = 16 << 10;
+	kit.options.block_bytes = 1024;
+	kit.options.l0_trigger = 2;
+}
+
+static void teardown(void)
+{
+	kit_release(&kit);
+}
+
+START_TEST(l0_that_is_due_is_announced_until_it_is_taken)
+{
+	kit_create(&kit);
+	sync_lock(&kit.store->compact_mu); /* no compaction begins */
+	kit_fill(kit.store, "k", 10, "1");
+	ASSERT_OK(lsm_flush(kit.store));
+	ck_assert_uint_eq(atomic_load(&kit.runtime->l0_waiting), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		kit_fill(kit.store, "k", 10, "2");
+		ASSERT_OK(lsm_flush(kit.store));
+		KIT_WAIT_UNTIL(atomic_load(&kit.runtime->l0_waiting) == 1);
+	}
+	sync_unlock(&kit.store->compact_mu);
+	KIT_WAIT_UNTIL(atomic_load(&kit.runtime->l0_waiting) == 0);
+	kit_expect_filled(kit.store, "k", 10, "2");
+}
+END_TEST
+
+START_TEST(closed_store_is_not_waited_for)
+{
+	struct lsm_runtime *runtime;
+
+	kit_create(&kit);
+	runtime = kit.runtime;
+	sync_lock(&kit.store->compact_mu);
+	for (unsigned i = 0; i < 2; i++) {
+		kit_fill(kit.store, "k", 10, "1");
+		ASSERT_OK(lsm_flush(kit.store));
+	}
+	KIT_WAIT_UNTIL(atomic_load(&runtime->l0_waiting) == 1);
+	kit_fail(&kit, FAULT_OPEN, ".sst", LSM_ERR_IO, -1);
+	sync_unlock(&kit.store->compact_mu);
+	ASSERT_OK(lsm_close(kit.store));
+	kit.store = NULL;
+	ck_assert_uint_eq(atomic_load(&runtime->l0_waiting), 0);
+	kit_heal(&kit);
+	lsm_runtime_destroy(runtime);
+	kit.runtime = NULL;
+}
+END_TEST
+
+/* The number of compactions that it takes to write and to settle. */
+static uint64_t settle(bool interrupted)
+{
+	struct lsm_stats stats;
+
+	kit_create(&kit);
+	if (interrupted)
+		atomic_fetch_add(&kit.runtime->l0_waiting, 1);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		kit_fill(kit.store, "k", KEYS, i % 2 == 0 ? "even" : "odd");
+		ASSERT_OK(lsm_flush(kit.store));
+	}
+	kit_fill(kit.store, "k", KEYS / 50, "odd");
+	ASSERT_OK(lsm_flush(kit.store));
+	ASSERT_OK(lsm_compact_all(kit.store));
+	if (interrupted)
+		atomic_fetch_sub(&kit.runtime->l0_waiting, 1);
+	lsm_stats(kit.store, &stats);
+	for (unsigned i = 0; i + 1 < LSM_LEVELS; i++)
+		ck_assert_uint_eq(stats.levels[i].files, 0);
+	kit_expect_filled(kit.store, "k", KEYS, "odd");
+	kit_reopen(&kit);
+	kit_expect_filled(kit.store, "k", KEYS, "odd");
+	return stats.compactions.count;
+}
+
+START_TEST(always_interrupted_compactions_come_to_their_end)
+{
+	uint64_t undisturbed = settle(false);
+
+	teardown();
+	setup();
+	ck_assert_uint_gt(settle(true), undisturbed);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("compact turns");
+	TCase *tc = tcase_create("turns");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, l0_that_is_due_is_announced_until_it_is_taken);
+	tcase_add_test(tc, closed_store_is_not_waited_for);
+	tcase_add_test(tc, always_interrupted_compactions_come_to_their_end);
+	suite_add_tcase(suite, tc);
+	return kit_run(suite);
+}
