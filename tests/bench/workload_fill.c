@@ -113,6 +113,7 @@ const struct workload workloads_fill[] = {
     {
 	.name = "seq-100-t4",
 	.help = "the same by 4 threads",
+	.no_short = true,
 	.keys = 5000000,
 	.value_bytes = 100,
 	.phases = IN_ORDER(4),
@@ -127,6 +128,7 @@ const struct workload workloads_fill[] = {
     {
 	.name = "seq-4k-t4",
 	.help = "the same by 4 threads",
+	.no_short = true,
 	.keys = 500000,
 	.value_bytes = 4096,
 	.phases = IN_ORDER(4),
@@ -141,6 +143,7 @@ const struct workload workloads_fill[] = {
     {
 	.name = "random-100-t4",
 	.help = "the same by 4 threads",
+	.no_short = true,
 	.keys = 5000000,
 	.value_bytes = 100,
 	.phases = AT_RANDOM(4),
@@ -155,6 +158,7 @@ const struct workload workloads_fill[] = {
     {
 	.name = "random-4k-t4",
 	.help = "the same by 4 threads",
+	.no_short = true,
 	.keys = 500000,
 	.value_bytes = 4096,
 	.phases = AT_RANDOM(4),

@@ -8,9 +8,8 @@
 #include "tests/bench/data.h"
 
 const struct workload *const workloads[] = {
-    workloads_fill,
-    workloads_read,
-    NULL,
+    workloads_fill,  workloads_read, workloads_meta,
+    workloads_chunk, workloads_sync, NULL,
 };
 
 enum lsm_err workload_wrong(const struct bench_worker *worker, const char *what,
