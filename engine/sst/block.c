@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * block.c: a seek looks at keys stored whole, at restart offsets, where they
- * lie, and walks at most SST_RESTART_INTERVAL entries from there. Only the walk
- * puts keys together in `key`, whose memory is reused.
+ * lie, and walks at most SST_RESTART_INTERVAL entries from there. A key is put
+ * together in `key_bytes` only where it shares bytes with the one before.
  */
 #include "sst/block.h"
 
@@ -35,31 +35,19 @@ static bool parse(struct block_iter *it, struct slice raw)
 	return (it->restart_count == 0) == (room == 0);
 }
 
-void block_iter_set(struct block_iter *it, struct slice raw)
+void block_iter_init(struct block_iter *it, struct slice raw)
 {
 	it->err = LSM_OK;
 	it->valid = false;
 	it->offset = 0;
 	it->next_offset = 0;
 	it->value = slice_make(NULL, 0);
-	buf_clear(&it->key);
+	it->key = slice_make(NULL, 0);
 	if (!parse(it, raw)) {
 		it->entries = slice_make(NULL, 0);
 		it->restarts = NULL; /* what seeks go by */
 		it->restart_count = 0;
 	}
-}
-
-void block_iter_init(struct block_iter *it, struct slice raw)
-{
-	buf_init(&it->key);
-	block_iter_set(it, raw);
-}
-
-void block_iter_release(struct block_iter *it)
-{
-	buf_release(&it->key);
-	it->valid = false;
 }
 
 static void end_with(struct block_iter *it, enum lsm_err err)
@@ -68,43 +56,68 @@ static void end_with(struct block_iter *it, enum lsm_err err)
 	it->err = err;
 }
 
-/* The three lengths that begin an entry; nearly always a byte each. */
-static void read_lengths(struct cursor *c, uint64_t lengths[3])
+/* The three lengths that begin an entry. False when they are none. */
+static bool read_lengths(const uint8_t **p, const uint8_t *end,
+                         uint64_t lengths[3])
 {
-	const uint8_t *p = c->p;
+	const uint8_t *at = *p;
+	struct cursor c;
 
-	if (cursor_left(c) >= 3 && (p[0] | p[1] | p[2]) < 0x80) {
+	/* Nearly always a byte each. */
+	if (end - at >= 3 && (at[0] | at[1] | at[2]) < 0x80) {
 		for (int i = 0; i < 3; i++)
-			lengths[i] = p[i];
-		c->p += 3;
-		return;
+			lengths[i] = at[i];
+		*p = at + 3;
+		return true;
 	}
+	c = cursor_make(slice_make(at, (size_t)(end - at)));
 	for (int i = 0; i < 3; i++)
-		lengths[i] = cursor_varint(c);
+		lengths[i] = cursor_varint(&c);
+	*p = c.p;
+	return !c.bad;
 }
 
 /* Read the entry at `offset`; false when it does not lie within the block. */
 static bool read_entry(struct slice entries, size_t offset, struct entry *entry)
 {
+	const uint8_t *end = entries.data + entries.len;
 	uint64_t lengths[3], left;
-	struct cursor c;
+	const uint8_t *p;
 
 	if (offset >= entries.len)
 		return false;
-	c = cursor_make(
-	    slice_make(entries.data + offset, entries.len - offset));
-	read_lengths(&c, lengths);
-	left = cursor_left(&c);
-	if (c.bad || lengths[0] > entries.len || lengths[1] > left ||
+	p = entries.data + offset;
+	if (!read_lengths(&p, end, lengths))
+		return false;
+	left = (uint64_t)(end - p);
+	if (lengths[0] > entries.len || lengths[1] > left ||
 	    lengths[2] > left - lengths[1])
 		return false;
 	entry->shared = (size_t)lengths[0];
-	entry->unshared = slice_make(c.p, (size_t)lengths[1]);
-	entry->value =
-	    slice_make(c.p + entry->unshared.len, (size_t)lengths[2]);
+	entry->unshared = slice_make(p, (size_t)lengths[1]);
+	entry->value = slice_make(p + lengths[1], (size_t)lengths[2]);
 	entry->end =
-	    (size_t)(entry->value.data - entries.data) + entry->value.len;
+	    (size_t)(p - entries.data) + (size_t)(lengths[1] + lengths[2]);
 	return true;
+}
+
+/* Set the key to the first `shared` bytes of what it was, then `unshared`;
+   false when that is no key. */
+static bool set_key(struct block_iter *it, size_t shared, struct slice unshared)
+{
+	if (shared == 0) {
+		it->key = unshared;
+		return key_is_valid(it->key);
+	}
+	if (shared > it->key.len || shared > sizeof(it->key_bytes) ||
+	    unshared.len > sizeof(it->key_bytes) - shared)
+		return false;
+	if (it->key.data != it->key_bytes)
+		memcpy(it->key_bytes, it->key.data, shared);
+	if (unshared.len > 0)
+		memcpy(it->key_bytes + shared, unshared.data, unshared.len);
+	it->key = slice_make(it->key_bytes, shared + unshared.len);
+	return key_is_valid(it->key);
 }
 
 /* Make the entry at next_offset the current one, on top of the key before. */
@@ -116,19 +129,7 @@ static void step(struct block_iter *it)
 	if (it->next_offset == it->entries.len)
 		return;
 	if (!read_entry(it->entries, it->next_offset, &entry) ||
-	    entry.shared > it->key.len) {
-		end_with(it, LSM_ERR_CORRUPT);
-		return;
-	}
-	it->key.len = entry.shared;
-	it->err = buf_reserve(&it->key, entry.unshared.len);
-	if (it->err != LSM_OK)
-		return;
-	if (entry.unshared.len > 0)
-		memcpy(it->key.data + entry.shared, entry.unshared.data,
-		       entry.unshared.len);
-	it->key.len += entry.unshared.len;
-	if (!key_is_valid(buf_slice(&it->key))) {
+	    !set_key(it, entry.shared, entry.unshared)) {
 		end_with(it, LSM_ERR_CORRUPT);
 		return;
 	}
@@ -185,7 +186,7 @@ static bool rewind_to(struct block_iter *it, size_t offset)
 	it->valid = false;
 	it->err = it->restarts == NULL ? LSM_ERR_CORRUPT : LSM_OK;
 	it->next_offset = offset;
-	buf_clear(&it->key);
+	it->key = slice_make(NULL, 0);
 	return it->err == LSM_OK;
 }
 
@@ -207,7 +208,7 @@ void block_iter_seek(struct block_iter *it, struct slice target)
 	}
 	it->next_offset = offset;
 	step(it);
-	while (it->valid && key_compare(buf_slice(&it->key), target) < 0)
+	while (it->valid && key_compare(it->key, target) < 0)
 		step(it);
 }
 

@@ -17,7 +17,7 @@
 
 /*
  * Walk the raw bytes of a block, which the caller keeps alive as long as the
- * iterator. Embed it, or keep it on the stack: init and release.
+ * iterator. Embed it, or keep it on the stack; it holds nothing to be freed.
  */
 struct block_iter {
 	struct slice entries; /* without the restart array */
@@ -25,17 +25,15 @@ struct block_iter {
 	uint32_t restart_count;
 	size_t offset;      /* of the current entry */
 	size_t next_offset; /* of the entry after it */
-	struct buf key;
+	struct slice key;   /* in the block where it stands whole, else below */
 	struct slice value;
-	enum lsm_err err;
+	enum lsm_err err; /* LSM_OK or CORRUPT */
 	bool valid;
+	uint8_t key_bytes[LSM_KEY_MAX_BYTES + KEY_TRAILER_BYTES];
 };
 
 /* Errors of a bad restart array show in status after the first seek. */
 void block_iter_init(struct block_iter *it, struct slice raw);
-void block_iter_release(struct block_iter *it);
-/* Walk another block instead, with the memory of this one. */
-void block_iter_set(struct block_iter *it, struct slice raw);
 void block_iter_seek_first(struct block_iter *it);
 void block_iter_seek(struct block_iter *it, struct slice target);
 void block_iter_next(struct block_iter *it);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* block_builder.c: every SST_RESTART_INTERVAL-th key is stored whole. */
+/* block_builder.c: every interval-th key is stored whole. */
 #include "sst/block_builder.h"
 
 #include <assert.h>
 
 #include "base/coding.h"
-#include "sst/format.h"
 
-void block_builder_init(struct block_builder *b)
+void block_builder_init(struct block_builder *b, uint32_t interval)
 {
 	buf_init(&b->raw);
 	buf_init(&b->last_key);
 	buf_init(&b->restarts);
+	b->interval = interval;
 	b->since_restart = 0;
 	b->entries = 0;
 }
@@ -45,7 +45,7 @@ static size_t shared_prefix(struct slice a, struct slice b)
 
 static bool restart_is_due(const struct block_builder *b)
 {
-	return b->entries == 0 || b->since_restart == SST_RESTART_INTERVAL;
+	return b->entries == 0 || b->since_restart == b->interval;
 }
 
 enum lsm_err block_builder_add(struct block_builder *b, struct slice key,

@@ -12,11 +12,12 @@ struct block_builder {
 	struct buf raw;
 	struct buf last_key;
 	struct buf restarts; /* encoded */
+	uint32_t interval;   /* every so many entries a key is stored whole */
 	uint32_t since_restart;
 	uint32_t entries;
 };
 
-void block_builder_init(struct block_builder *b);
+void block_builder_init(struct block_builder *b, uint32_t interval);
 void block_builder_release(struct block_builder *b);
 void block_builder_clear(struct block_builder *b);
 

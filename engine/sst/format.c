@@ -2,9 +2,8 @@
 /*
  * format.c: the footer, in bytes:
  *
- *   0   index handle: u64 offset, u64 bytes      48  u8 index levels
- *   16  filter handle                            49  3 zeros
- *   32  properties handle                        52  u32 magic
+ *   0   top index handle: u64 offset, u64 bytes  32  20 zeros
+ *   16  properties handle                        52  u32 magic
  *                                                56  u64 checksum
  *
  * and a block's trailer: u8 codec, u32 raw length, u64 checksum. The checksum
@@ -13,6 +12,7 @@
 #include "sst/format.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/checksum.h"
 #include "base/codec.h"
@@ -22,10 +22,10 @@
 enum {
 	FOOTER_MAGIC = 0x74737366, /* "fsst" */
 	FOOTER_TYPE = 255, /* in its checksum, where a block has its type */
-	FOOTER_LEVELS_OFFSET = 48,
 	FOOTER_MAGIC_OFFSET = 52,
 	FOOTER_CHECKSUM_OFFSET = 56,
 	TRAILER_CHECKSUM_OFFSET = 5,
+	USUAL_BYTES = 12 << 10, /* a block up to here is read on the stack */
 };
 
 _Static_assert(FOOTER_CHECKSUM_OFFSET + 8 == SST_FOOTER_BYTES,
@@ -46,6 +46,24 @@ bool sst_handle_decode(struct slice bytes, struct sst_handle *handle_out)
 
 	handle_out->offset = cursor_varint(&c);
 	handle_out->bytes = cursor_varint(&c);
+	return !c.bad && cursor_left(&c) == 0;
+}
+
+size_t sst_part_encode(const struct sst_part *part, uint8_t *out)
+{
+	size_t used = sst_handle_encode(part->index, out);
+
+	return used + sst_handle_encode(part->filter, out + used);
+}
+
+bool sst_part_decode(struct slice bytes, struct sst_part *part_out)
+{
+	struct cursor c = cursor_make(bytes);
+
+	part_out->index.offset = cursor_varint(&c);
+	part_out->index.bytes = cursor_varint(&c);
+	part_out->filter.offset = cursor_varint(&c);
+	part_out->filter.bytes = cursor_varint(&c);
 	return !c.bad && cursor_left(&c) == 0;
 }
 
@@ -74,10 +92,8 @@ void sst_footer_encode(const struct sst_footer *footer, struct file_id id,
                        uint64_t offset, uint8_t out[SST_FOOTER_BYTES])
 {
 	memset(out, 0, SST_FOOTER_BYTES);
-	put_handle(out, footer->index);
-	put_handle(out + 16, footer->filter);
-	put_handle(out + 32, footer->properties);
-	out[FOOTER_LEVELS_OFFSET] = footer->index_levels;
+	put_handle(out, footer->top);
+	put_handle(out + 16, footer->properties);
 	put_u32(out + FOOTER_MAGIC_OFFSET, FOOTER_MAGIC);
 	put_u64(out + FOOTER_CHECKSUM_OFFSET, footer_checksum(out, id, offset));
 }
@@ -93,12 +109,8 @@ enum lsm_err sst_footer_decode(struct slice bytes, struct file_id id,
 	        footer_checksum(p, id, offset))
 		return LSM_ERR_CORRUPT;
 
-	footer_out->index = get_handle(p);
-	footer_out->filter = get_handle(p + 16);
-	footer_out->properties = get_handle(p + 32);
-	footer_out->index_levels = p[FOOTER_LEVELS_OFFSET];
-	if (footer_out->index_levels < 1 || footer_out->index_levels > 2)
-		return LSM_ERR_CORRUPT;
+	footer_out->top = get_handle(p);
+	footer_out->properties = get_handle(p + 16);
 	return LSM_OK;
 }
 
@@ -151,39 +163,104 @@ static bool handle_fits(struct sst_handle handle, uint64_t file_bytes)
 	       handle.bytes + around <= file_bytes - handle.offset;
 }
 
-/* Check and decompress what was read: `got` bytes, block and trailer. */
-static enum lsm_err unpack(struct slice got, struct sst_handle handle,
-                           uint64_t seed, struct buf *raw,
-                           const char **fault_out)
+/* A block that was read and whose checksum is right, still packed. */
+struct packed {
+	struct slice stored;
+	uint8_t codec;
+	size_t raw_len;
+};
+
+/* Check what was read: `got` bytes, block and trailer. NULL, or the fault. */
+static const char *check(struct slice got, struct sst_handle handle,
+                         uint64_t seed, struct packed *packed)
 {
 	const size_t stored = (size_t)handle.bytes;
 	const uint8_t *trailer = got.data + stored;
-	enum lsm_err err;
 	uint32_t raw_len;
 
-	*fault_out = "the file ends within the block";
 	if (got.len < stored + SST_TRAILER_BYTES)
-		return LSM_ERR_CORRUPT;
-	*fault_out = "the checksum does not match";
+		return "the file ends within the block";
 	if (checksum_seeded(
 		slice_make(got.data, stored + TRAILER_CHECKSUM_OFFSET), seed) !=
 	    get_u64(trailer + TRAILER_CHECKSUM_OFFSET))
-		return LSM_ERR_CORRUPT;
-	*fault_out = "impossible raw length";
+		return "the checksum does not match";
 	raw_len = get_u32(trailer + 1);
 	if (raw_len == 0 || raw_len > SST_BLOCK_MAX_BYTES)
-		return LSM_ERR_CORRUPT;
+		return "impossible raw length";
+	packed->stored = slice_make(got.data, stored);
+	packed->codec = trailer[0];
+	packed->raw_len = raw_len;
+	return NULL;
+}
 
-	buf_clear(raw);
-	err = buf_reserve(raw, raw_len);
+/* What reads a block gives: memory for the raw bytes. NULL: none left. */
+typedef uint8_t *(*room_fn)(void *ctx, size_t raw_len);
+
+/* Read into `bytes`, which has room, and unpack into what `room` gives. */
+static enum lsm_err read_and_unpack(struct env_file *file, uint8_t *bytes,
+                                    struct sst_handle handle, uint64_t seed,
+                                    room_fn room, void *ctx,
+                                    const char **fault_out)
+{
+	struct packed packed;
+	enum lsm_err err;
+	uint8_t *raw;
+	size_t got;
+
+	err = env_read(file, handle.offset, bytes,
+	               (size_t)handle.bytes + SST_TRAILER_BYTES, &got);
 	if (err != LSM_OK)
 		return err;
+	*fault_out = check(slice_make(bytes, got), handle, seed, &packed);
+	if (*fault_out != NULL)
+		return LSM_ERR_CORRUPT;
+	raw = room(ctx, packed.raw_len);
+	if (raw == NULL)
+		return LSM_ERR_NOMEM;
 	*fault_out = "the block does not decompress";
-	err = codec_decompress(trailer[0], slice_make(got.data, stored),
-	                       raw->data, raw_len);
-	if (err == LSM_OK)
-		raw->len = raw_len;
+	return codec_decompress(packed.codec, packed.stored, raw,
+	                        packed.raw_len);
+}
+
+static enum lsm_err read_block(struct env_file *file, const char *name,
+                               struct file_id id, uint64_t file_bytes,
+                               enum sst_block_type type,
+                               struct sst_handle handle, room_fn room,
+                               void *ctx)
+{
+	const char *fault = "its handle points out of the file";
+	enum lsm_err err = LSM_ERR_CORRUPT;
+	uint8_t usual[USUAL_BYTES];
+	uint8_t *bytes = usual;
+	uint64_t seed;
+
+	if (!handle_fits(handle, file_bytes))
+		goto out;
+	if (handle.bytes + SST_TRAILER_BYTES > sizeof(usual))
+		bytes = malloc((size_t)handle.bytes + SST_TRAILER_BYTES);
+	if (bytes == NULL)
+		return LSM_ERR_NOMEM;
+	seed =
+	    checksum_place(id.creator, id.number, handle.offset, (uint8_t)type);
+	err = read_and_unpack(file, bytes, handle, seed, room, ctx, &fault);
+	if (bytes != usual)
+		free(bytes);
+out:
+	if (err == LSM_ERR_CORRUPT)
+		log_error("%s: bad block of type %d at offset %" PRIu64
+		          " with %" PRIu64 " bytes: %s",
+		          name, (int)type, handle.offset, handle.bytes, fault);
 	return err;
+}
+
+static uint8_t *room_in_buf(void *ctx, size_t raw_len)
+{
+	struct buf *raw = ctx;
+
+	if (buf_reserve(raw, raw_len) != LSM_OK)
+		return NULL;
+	raw->len = raw_len;
+	return raw->data;
 }
 
 enum lsm_err sst_block_read(struct env_file *file, const char *name,
@@ -191,32 +268,46 @@ enum lsm_err sst_block_read(struct env_file *file, const char *name,
                             enum sst_block_type type, struct sst_handle handle,
                             struct buf *raw)
 {
-	const char *fault = "its handle points out of the file";
-	enum lsm_err err = LSM_ERR_CORRUPT;
-	struct buf packed;
-	uint64_t seed;
-	size_t want;
+	enum lsm_err err;
 
-	buf_init(&packed);
 	buf_clear(raw);
-	if (!handle_fits(handle, file_bytes))
-		goto out;
+	err = read_block(file, name, id, file_bytes, type, handle, room_in_buf,
+	                 raw);
+	if (err != LSM_OK)
+		buf_clear(raw);
+	return err;
+}
 
-	want = (size_t)handle.bytes + SST_TRAILER_BYTES;
-	err = buf_reserve(&packed, want);
-	if (err != LSM_OK)
-		goto out;
-	err = env_read(file, handle.offset, packed.data, want, &packed.len);
-	if (err != LSM_OK)
-		goto out;
-	seed =
-	    checksum_place(id.creator, id.number, handle.offset, (uint8_t)type);
-	err = unpack(buf_slice(&packed), handle, seed, raw, &fault);
-out:
-	if (err == LSM_ERR_CORRUPT)
-		log_error("%s: bad block of type %d at offset %" PRIu64
-		          " with %" PRIu64 " bytes: %s",
-		          name, (int)type, handle.offset, handle.bytes, fault);
-	buf_release(&packed);
+/* Memory of its own for a block, behind the caller's head. */
+struct own_room {
+	size_t head, raw_len;
+	uint8_t *start;
+};
+
+static uint8_t *room_behind_head(void *ctx, size_t raw_len)
+{
+	struct own_room *own = ctx;
+
+	own->start = malloc(own->head + raw_len);
+	own->raw_len = raw_len;
+	return own->start == NULL ? NULL : own->start + own->head;
+}
+
+enum lsm_err sst_block_load(struct env_file *file, const char *name,
+                            struct file_id id, uint64_t file_bytes,
+                            enum sst_block_type type, struct sst_handle handle,
+                            size_t head, void **block_out, size_t *raw_len_out)
+{
+	struct own_room own = {.head = head};
+	enum lsm_err err;
+
+	err = read_block(file, name, id, file_bytes, type, handle,
+	                 room_behind_head, &own);
+	if (err != LSM_OK) {
+		free(own.start);
+		own = (struct own_room){0};
+	}
+	*block_out = own.start;
+	*raw_len_out = own.raw_len;
 	return err;
 }

@@ -2,8 +2,9 @@
 /*
  * format.h: the fixed parts of a table file: block handle, block trailer, footer.
  *
- *   table  = file header (64), data blocks, filter block, index blocks, properties,
- *            footer (SST_FOOTER_BYTES, at the very end)
+ *   table  = file header (64), parts, top index, properties, footer
+ *            (SST_FOOTER_BYTES, at the very end)
+ *   part   = data blocks, the filter of their keys, the index over them
  *   block  = bytes as stored by the codec, trailer
  *
  * docs/format.md is the authority.
@@ -18,7 +19,7 @@
 enum sst_block_type {
 	SST_BLOCK_DATA = 1,
 	SST_BLOCK_INDEX = 2,     /* its values are handles of data blocks */
-	SST_BLOCK_TOP_INDEX = 3, /* its values are handles of index blocks */
+	SST_BLOCK_TOP_INDEX = 3, /* its values name the parts */
 	SST_BLOCK_FILTER = 4,
 	SST_BLOCK_PROPERTIES = 5,
 };
@@ -28,7 +29,8 @@ enum {
 	SST_FOOTER_BYTES = 64,
 	SST_BLOCK_MAX_BYTES = 16 << 20, /* raw */
 	SST_HANDLE_MAX_BYTES = 20,
-	SST_RESTART_INTERVAL = 16,
+	SST_PART_MAX_BYTES = 2 * SST_HANDLE_MAX_BYTES,
+	SST_RESTART_INTERVAL = 16, /* in data blocks; in others it is 1 */
 };
 
 /* Where a block stands: offset of its first byte, length without trailer. */
@@ -37,15 +39,21 @@ struct sst_handle {
 	uint64_t bytes;
 };
 
-struct sst_footer {
-	struct sst_handle index; /* the top one */
+/* What the top index says of a part. */
+struct sst_part {
+	struct sst_handle index;
 	struct sst_handle filter;
+};
+
+struct sst_footer {
+	struct sst_handle top; /* index */
 	struct sst_handle properties;
-	uint8_t index_levels; /* 1 or 2 */
 };
 
 size_t sst_handle_encode(struct sst_handle handle, uint8_t *out);
 bool sst_handle_decode(struct slice bytes, struct sst_handle *handle_out);
+size_t sst_part_encode(const struct sst_part *part, uint8_t *out);
+bool sst_part_decode(struct slice bytes, struct sst_part *part_out);
 
 void sst_footer_encode(const struct sst_footer *footer, struct file_id id,
                        uint64_t offset, uint8_t out[SST_FOOTER_BYTES]);
@@ -72,5 +80,15 @@ LSM_MUST_CHECK enum lsm_err
 sst_block_read(struct env_file *file, const char *name, struct file_id id,
                uint64_t file_bytes, enum sst_block_type type,
                struct sst_handle handle, struct buf *raw);
+
+/*
+ * The same into memory of its own, from malloc: `head` bytes for the caller,
+ * then *raw_len_out bytes of the block.
+ */
+LSM_MUST_CHECK enum lsm_err
+sst_block_load(struct env_file *file, const char *name, struct file_id id,
+               uint64_t file_bytes, enum sst_block_type type,
+               struct sst_handle handle, size_t head, void **block_out,
+               size_t *raw_len_out);
 
 #endif

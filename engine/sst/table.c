@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.c: a table is a tree of two or three levels of blocks: index blocks,
- * whose keys are the last keys of what they point to, above data blocks. The
- * iterator holds one block a level, and descends, steps and climbs on any
- * number of levels alike. A get is a seek on an iterator that lives on the
- * stack.
+ * table.c: a table is a tree of three levels of blocks: the top index and the
+ * indexes of the parts, whose keys are the last keys of what they point to,
+ * above data blocks. The iterator holds one block a level, and descends, steps
+ * and climbs on all levels alike. A get is a seek on an iterator that lives on
+ * the stack, which looks at the filter of a part before it goes down there.
  */
 #include "sst/table.h"
 
@@ -17,10 +17,7 @@
 #include "sst/bloom.h"
 #include "sst/table_private.h"
 
-enum {
-	LEVELS_MAX = 3, /* top index, index, data */
-	MALLOC_OVERHEAD_BYTES = 16,
-};
+enum { LEVEL_TOP, LEVEL_INDEX, LEVEL_DATA, LEVELS };
 
 /* ---- open ------------------------------------------------------------- */
 
@@ -105,6 +102,8 @@ enum lsm_err table_open(struct env_dir *pool, struct file_id id,
 	if (err != LSM_OK)
 		goto out;
 	err = table_read_ends(table, &table->footer);
+	if (err == LSM_OK)
+		err = table_pin_top(table);
 	if (err != LSM_OK)
 		goto out;
 
@@ -120,124 +119,14 @@ void table_close(struct table *table)
 	if (table == NULL)
 		return;
 	env_close(table->file);
+	free(table->top);
 	free(table);
 }
 
-/* ---- blocks, through the cache ------------------------------------------ */
-
-/* What the cache holds. */
-struct cached_block {
-	enum sst_block_type type;
-	size_t len;
-	uint8_t bytes[];
-};
-
-/* A block in use: of the cache, or our own. Zeroed: none. */
-struct block_ref {
-	struct cached_block *block;
-	struct cache_handle *handle; /* NULL: the block is our own */
-	uint64_t offset;
-};
-
-static struct slice ref_raw(const struct block_ref *ref)
+size_t table_memory(const struct table *table)
 {
-	return slice_make(ref->block->bytes, ref->block->len);
-}
-
-static void ref_release(struct table *table, struct block_ref *ref)
-{
-	if (ref->handle != NULL)
-		cache_release(table->blocks, ref->handle);
-	else
-		free(ref->block);
-	memset(ref, 0, sizeof(*ref));
-}
-
-static enum lsm_err read_block(struct table *table, enum sst_block_type type,
-                               struct sst_handle handle,
-                               struct cached_block **block_out)
-{
-	struct cached_block *block;
-	struct buf raw = BUF_INIT;
-	enum lsm_err err;
-
-	*block_out = NULL;
-	err = sst_block_read(table->file, table->name, table->id,
-	                     table->file_bytes, type, handle, &raw);
-	if (err != LSM_OK)
-		goto out;
-	block = malloc(sizeof(*block) + raw.len);
-	if (block == NULL) {
-		err = LSM_ERR_NOMEM;
-		goto out;
-	}
-	block->type = type;
-	block->len = raw.len;
-	memcpy(block->bytes, raw.data, raw.len);
-	*block_out = block;
-out:
-	buf_release(&raw);
-	return err;
-}
-
-static struct cache_key block_key(const struct table *table, uint64_t offset)
-{
-	struct cache_key key = {
-	    .word = {table->id.creator, table->id.number, offset},
-	};
-
-	return key;
-}
-
-/* Bring a block that the cache does not have; put it there when `fill`. */
-static enum lsm_err ref_miss(struct table *table, enum sst_block_type type,
-                             struct sst_handle handle, bool fill,
-                             struct block_ref *ref)
-{
-	struct cache_key key = block_key(table, handle.offset);
-	struct cached_block *block;
-	enum lsm_err err;
-
-	err = read_block(table, type, handle, &block);
-	if (err != LSM_OK)
-		return err;
-	if (fill) {
-		err = cache_insert(table->blocks, &key, block,
-		                   sizeof(*block) + block->len +
-		                       MALLOC_OVERHEAD_BYTES,
-		                   free, &ref->handle);
-		if (err != LSM_OK) {
-			free(block);
-			return err;
-		}
-	}
-	ref->block = block;
-	ref->offset = handle.offset;
-	return LSM_OK;
-}
-
-static enum lsm_err ref_get(struct table *table, enum sst_block_type type,
-                            struct sst_handle handle, bool fill,
-                            struct block_ref *ref)
-{
-	struct cache_key key = block_key(table, handle.offset);
-
-	memset(ref, 0, sizeof(*ref));
-	ref->handle = cache_lookup(table->blocks, &key);
-	if (ref->handle == NULL)
-		return ref_miss(table, type, handle, fill, ref);
-
-	ref->block = cache_value(ref->handle);
-	ref->offset = handle.offset;
-	if (ref->block->type != type) {
-		log_error("%s: the block at offset %" PRIu64
-		          " is of type %d, not %d",
-		          table->name, handle.offset, (int)ref->block->type,
-		          (int)type);
-		ref_release(table, ref);
-		return LSM_ERR_CORRUPT;
-	}
-	return LSM_OK;
+	return sizeof(*table) +
+	       (table->top != NULL ? sizeof(*table->top) + table->top->len : 0);
 }
 
 /* ---- iterator ----------------------------------------------------------- */
@@ -248,48 +137,43 @@ struct table_level {
 };
 
 /*
- * Level 0 is what the footer names, the last level is data. The iterator is
- * valid when the last level's is; all those above stand on the entries that
- * led there.
+ * The iterator is valid when that of the data is; those above stand on the
+ * entries that led there.
  */
 struct table_iter {
 	struct iter base;
 	struct table *table;
-	unsigned levels;
 	bool fill_cache;
 	enum lsm_err err;
-	struct table_level level[LEVELS_MAX];
+	struct table_level level[LEVELS];
 };
 
 static struct block_iter *data_iter(struct table_iter *ti)
 {
-	return &ti->level[ti->levels - 1].it;
+	return &ti->level[LEVEL_DATA].it;
 }
 
-static enum sst_block_type level_type(const struct table_iter *ti,
-                                      unsigned level)
-{
-	if (level == ti->levels - 1)
-		return SST_BLOCK_DATA;
-	return level == ti->levels - 2 ? SST_BLOCK_INDEX : SST_BLOCK_TOP_INDEX;
-}
+static const enum sst_block_type level_types[LEVELS] = {
+    [LEVEL_TOP] = SST_BLOCK_TOP_INDEX,
+    [LEVEL_INDEX] = SST_BLOCK_INDEX,
+    [LEVEL_DATA] = SST_BLOCK_DATA,
+};
 
 static void ti_init(struct table_iter *ti, struct table *table, bool fill_cache)
 {
-	memset(ti, 0, sizeof(*ti));
 	ti->table = table;
-	ti->levels = table->footer.index_levels + 1u;
 	ti->fill_cache = fill_cache;
-	for (unsigned i = 0; i < ti->levels; i++)
+	ti->err = LSM_OK;
+	for (unsigned i = 0; i < LEVELS; i++) {
+		memset(&ti->level[i].ref, 0, sizeof(ti->level[i].ref));
 		block_iter_init(&ti->level[i].it, slice_make(NULL, 0));
+	}
 }
 
 static void ti_release(struct table_iter *ti)
 {
-	for (unsigned i = 0; i < ti->levels; i++) {
-		block_iter_release(&ti->level[i].it);
-		ref_release(ti->table, &ti->level[i].ref);
-	}
+	for (unsigned i = 0; i < LEVELS; i++)
+		block_ref_release(ti->table, &ti->level[i].ref);
 }
 
 /* Invalidate with `err`; at the end of the table it is LSM_OK. */
@@ -318,30 +202,48 @@ static bool ti_failed(struct table_iter *ti, unsigned level)
 	return err != LSM_OK;
 }
 
+/* Where the level above says that the block of `level` is. */
+static bool child_handle(const struct table_iter *ti, unsigned level,
+                         struct sst_handle *handle_out)
+{
+	struct sst_part part;
+
+	if (level == LEVEL_TOP) {
+		*handle_out = ti->table->footer.top;
+		return true;
+	}
+	if (level == LEVEL_DATA)
+		return sst_handle_decode(ti->level[LEVEL_INDEX].it.value,
+		                         handle_out);
+	if (!sst_part_decode(ti->level[LEVEL_TOP].it.value, &part))
+		return false;
+	*handle_out = part.index;
+	return true;
+}
+
 /* Bring the block that the level above points to. False: ended with an error.
  */
 static bool ti_load(struct table_iter *ti, unsigned level)
 {
-	struct sst_handle handle = ti->table->footer.index;
 	struct table_level *at = &ti->level[level];
+	struct sst_handle handle;
 	enum lsm_err err;
 
-	if (level > 0 &&
-	    !sst_handle_decode(ti->level[level - 1].it.value, &handle)) {
+	if (!child_handle(ti, level, &handle)) {
 		ti_end_corrupt(ti, level - 1);
 		return false;
 	}
 	if (at->ref.block != NULL && at->ref.offset == handle.offset)
 		return true;
 
-	ref_release(ti->table, &at->ref);
-	err = ref_get(ti->table, level_type(ti, level), handle, ti->fill_cache,
-	              &at->ref);
+	block_ref_release(ti->table, &at->ref);
+	err = block_ref_get(ti->table, level_types[level], handle,
+	                    ti->fill_cache, &at->ref);
 	if (err != LSM_OK) {
 		ti_end(ti, err);
 		return false;
 	}
-	block_iter_set(&at->it, ref_raw(&at->ref));
+	block_iter_init(&at->it, block_ref_raw(&at->ref));
 	return true;
 }
 
@@ -364,7 +266,7 @@ static void seek_block(struct block_iter *it, enum where where,
 static void ti_descend(struct table_iter *ti, unsigned level, enum where where,
                        struct slice target)
 {
-	for (; level < ti->levels; level++) {
+	for (; level < LEVELS; level++) {
 		struct block_iter *it = &ti->level[level].it;
 
 		if (!ti_load(ti, level))
@@ -396,7 +298,7 @@ static void ti_restart(struct table_iter *ti, enum where where,
 static void ti_step(struct table_iter *ti, void (*step)(struct block_iter *it),
                     enum where where)
 {
-	unsigned level = ti->levels - 1;
+	unsigned level = LEVEL_DATA;
 
 	/* Climb to the lowest level that has another entry. */
 	for (;; level--) {
@@ -471,21 +373,21 @@ static bool iter_op_valid(const struct iter *it)
 {
 	const struct table_iter *ti = from_const_iter(it);
 
-	return ti->level[ti->levels - 1].it.valid;
+	return ti->level[LEVEL_DATA].it.valid;
 }
 
 static struct slice iter_op_key(const struct iter *it)
 {
 	const struct table_iter *ti = from_const_iter(it);
 
-	return buf_slice(&ti->level[ti->levels - 1].it.key);
+	return ti->level[LEVEL_DATA].it.key;
 }
 
 static struct slice iter_op_value(const struct iter *it)
 {
 	const struct table_iter *ti = from_const_iter(it);
 
-	return ti->level[ti->levels - 1].it.value;
+	return ti->level[LEVEL_DATA].it.value;
 }
 
 static enum lsm_err iter_op_status(const struct iter *it)
@@ -530,19 +432,50 @@ enum lsm_err table_iter(struct table *table, bool fill_cache,
 /* ---- get ------------------------------------------------------------------
  */
 
-static enum lsm_err filter_allows(struct table *table, struct slice user,
+/* Whether the part that the top index stands on may have the key. */
+static enum lsm_err filter_allows(struct table_iter *ti, struct slice user,
                                   bool *allows_out)
 {
+	struct block_iter *top = &ti->level[LEVEL_TOP].it;
 	struct block_ref ref;
+	struct sst_part part;
 	enum lsm_err err;
 
+	*allows_out = false;
+	if (!sst_part_decode(top->value, &part)) {
+		ti_end_corrupt(ti, LEVEL_TOP);
+		return ti->err;
+	}
 	err =
-	    ref_get(table, SST_BLOCK_FILTER, table->footer.filter, true, &ref);
+	    block_ref_get(ti->table, SST_BLOCK_FILTER, part.filter, true, &ref);
 	if (err != LSM_OK)
 		return err;
-	*allows_out = bloom_may_contain(ref_raw(&ref), checksum_hash(user));
-	ref_release(table, &ref);
+	*allows_out =
+	    bloom_may_contain(block_ref_raw(&ref), checksum_hash(user));
+	block_ref_release(ti->table, &ref);
 	return LSM_OK;
+}
+
+/* Seek to `target` unless the filter of its part rules its user key out; then
+   the iterator is left invalid. */
+static enum lsm_err seek_filtered(struct table_iter *ti, struct slice target)
+{
+	struct block_iter *top = &ti->level[LEVEL_TOP].it;
+	bool allows = false;
+	enum lsm_err err;
+
+	if (!ti_load(ti, LEVEL_TOP))
+		return ti->err;
+	block_iter_seek(top, target);
+	if (ti_failed(ti, LEVEL_TOP))
+		return ti->err;
+	if (!top->valid)
+		return LSM_OK; /* all keys are before it */
+	err = filter_allows(ti, key_user(target), &allows);
+	if (err != LSM_OK || !allows)
+		return err;
+	ti_descend(ti, LEVEL_INDEX, TARGET, target);
+	return ti->err;
 }
 
 /* The walk of table_get(), from the entry that `target` leads to. */
@@ -551,22 +484,22 @@ static enum lsm_err visit_versions(struct table *table, struct slice target,
                                    bool *stopped_out)
 {
 	struct table_iter ti;
-	struct block_iter *data;
+	struct block_iter *data = data_iter(&ti);
 	enum lsm_err err;
 
 	ti_init(&ti, table, true);
-	data = data_iter(&ti);
-	for (ti_restart(&ti, TARGET, target); data->valid; ti_next(&ti)) {
-		struct slice key = buf_slice(&data->key);
-
-		if (!slice_equal(key_user(key), key_user(target)))
+	err = seek_filtered(&ti, target);
+	while (err == LSM_OK && data->valid) {
+		if (!slice_equal(key_user(data->key), key_user(target)))
 			break;
-		if (!visit(ctx, key_seq(key), key_kind(key), data->value)) {
+		if (!visit(ctx, key_seq(data->key), key_kind(data->key),
+		           data->value)) {
 			*stopped_out = true;
 			break;
 		}
+		ti_next(&ti);
+		err = ti.err;
 	}
-	err = ti.err;
 	ti_release(&ti);
 	return err;
 }
@@ -575,16 +508,10 @@ enum lsm_err table_get(struct table *table, struct slice user, uint64_t seq,
                        key_visit_fn visit, void *ctx, bool *stopped_out)
 {
 	uint8_t target[LSM_KEY_MAX_BYTES + KEY_TRAILER_BYTES];
-	enum lsm_err err;
-	bool allows;
 
 	*stopped_out = false;
 	if (user.len > LSM_KEY_MAX_BYTES)
 		return LSM_OK; /* no table has such a key */
-	err = filter_allows(table, user, &allows);
-	if (err != LSM_OK || !allows)
-		return err;
-
 	if (user.len > 0)
 		memcpy(target, user.data, user.len);
 	put_u64(target + user.len, key_trailer(seq, KEY_SEEK));

@@ -2,9 +2,9 @@
 /*
  * table.h: open, get, iterate and verify one table file.
  *
- * A table object holds the open file and the footer; filter, index and data
- * blocks come through the block cache and are charged there, so that memory does
- * not grow with the number of tables.
+ * A table object holds the open file, the footer and a top index of a few
+ * kilobytes; filter, index and data blocks come through the block cache and are
+ * charged there, so that memory does not grow with the number of tables.
  *
  * Threads: any number of readers. Bad bytes give CORRUPT and one log line with
  * file and offset, never wrong bytes.
@@ -28,6 +28,9 @@ LSM_MUST_CHECK enum lsm_err
 table_open(struct env_dir *pool, struct file_id id, const struct uuid *family,
            uint64_t file_bytes, struct cache *blocks, struct table **table_out);
 void table_close(struct table *table); /* NULL is allowed */
+
+/* What the open table takes from malloc, but for its file. */
+size_t table_memory(const struct table *table);
 
 /*
  * Visit the versions of `user` with sequence <= seq, newest first; *stopped_out

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table_builder.c: data blocks leave as they fill; their index entries and the
- * hashes of their user keys stay in memory and become filter and index at the
- * end, when it is known whether the index needs two levels.
+ * table_builder.c: data blocks leave as they fill. Their index entries and the
+ * hashes of their user keys are kept until they make a part, which ends with its
+ * filter and its index; of a part the entry of the top index is kept. So what a
+ * builder holds does not grow with the table, but for the top index.
  *
  * The first error is kept: the file is worthless from then on.
  */
@@ -19,8 +20,12 @@
 
 enum {
 	WRITE_BYTES = 256 << 10,
-	INDEX_SINGLE_MAX_BYTES = 128 << 10, /* past this, two levels */
-	INDEX_BLOCK_BYTES = 16 << 10,
+	/* A part ends when its index is so large and leads to so many blocks, so
+	   that long keys do not make parts of one block; or when its filter
+	   would be larger than the cache likes. */
+	PART_INDEX_BYTES = 4 << 10,
+	PART_BLOCKS_MIN = 32,
+	PART_KEYS_MAX = 32 << 10,
 };
 
 struct table_builder {
@@ -29,11 +34,13 @@ struct table_builder {
 	struct file_id id;
 	uint32_t block_bytes;
 
-	struct block_builder block; /* the data block, later an index block */
+	struct block_builder block; /* of data */
+	struct block_builder index; /* of the part */
+	struct block_builder top;   /* index, over the parts */
 	struct buf out;             /* encoded, to be written at out_offset */
 	uint64_t out_offset;
-	struct buf index;    /* prefixed last key, prefixed handle, ... */
-	struct buf hashes;   /* native u64s, one a distinct user key */
+	struct buf
+	    hashes; /* native u64s, one a distinct user key of the part */
 	struct buf last_key; /* internal */
 	struct table_info info;
 	enum lsm_err err;
@@ -127,7 +134,9 @@ enum lsm_err table_builder_create(struct env_file *file, struct file_id id,
 	builder->file = file;
 	builder->id = id;
 	builder->block_bytes = block_bytes;
-	block_builder_init(&builder->block);
+	block_builder_init(&builder->block, SST_RESTART_INTERVAL);
+	block_builder_init(&builder->index, 1);
+	block_builder_init(&builder->top, 1);
 	table_info_init(&builder->info);
 
 	err = buf_resize(&builder->out, FILE_HEADER_BYTES);
@@ -146,8 +155,9 @@ void table_builder_destroy(struct table_builder *builder)
 	if (builder == NULL)
 		return;
 	block_builder_release(&builder->block);
+	block_builder_release(&builder->index);
+	block_builder_release(&builder->top);
 	buf_release(&builder->out);
-	buf_release(&builder->index);
 	buf_release(&builder->hashes);
 	buf_release(&builder->last_key);
 	table_info_release(&builder->info);
@@ -184,46 +194,79 @@ static enum lsm_err emit(struct table_builder *builder,
 	return builder->out.len >= WRITE_BYTES ? write_out(builder) : LSM_OK;
 }
 
-/* Finish the block that is being built, as one of `type`. */
+/* Finish what `block` has built, as a block of `type`, and begin it anew. */
 static enum lsm_err emit_block(struct table_builder *builder,
+                               struct block_builder *block,
                                enum sst_block_type type,
                                struct sst_handle *handle)
 {
 	struct slice raw;
 	enum lsm_err err;
 
-	err = block_builder_finish(&builder->block, &raw);
+	err = block_builder_finish(block, &raw);
 	if (err != LSM_OK)
 		return err;
 	err = emit(builder, type, raw, handle);
-	block_builder_clear(&builder->block);
+	block_builder_clear(block);
 	return err;
 }
 
-/* Append what an index block will say of the block that `handle` names. */
-static enum lsm_err note_block(struct buf *index, struct slice last_key,
-                               struct sst_handle handle)
+static enum lsm_err emit_filter(struct table_builder *builder,
+                                struct sst_handle *handle)
 {
-	uint8_t bytes[SST_HANDLE_MAX_BYTES];
+	struct buf filter = BUF_INIT;
 	enum lsm_err err;
 
-	err = append_prefixed(index, last_key);
+	/* malloc aligns the bytes of a buf for any type. */
+	err = bloom_build((const uint64_t *)(const void *)builder->hashes.data,
+	                  builder->hashes.len / sizeof(uint64_t), &filter);
+	if (err == LSM_OK)
+		err =
+		    emit(builder, SST_BLOCK_FILTER, buf_slice(&filter), handle);
+	buf_release(&filter);
+	buf_clear(&builder->hashes);
+	return err;
+}
+
+/* End the part, whose last key is last_key. */
+static enum lsm_err emit_part(struct table_builder *builder)
+{
+	uint8_t bytes[SST_PART_MAX_BYTES];
+	struct sst_part part;
+	enum lsm_err err;
+
+	err = emit_filter(builder, &part.filter);
+	if (err == LSM_OK)
+		err = emit_block(builder, &builder->index, SST_BLOCK_INDEX,
+		                 &part.index);
 	if (err != LSM_OK)
 		return err;
-	return append_prefixed(
-	    index, slice_make(bytes, sst_handle_encode(handle, bytes)));
+	return block_builder_add(
+	    &builder->top, buf_slice(&builder->last_key),
+	    slice_make(bytes, sst_part_encode(&part, bytes)));
+}
+
+static bool part_is_full(const struct table_builder *builder)
+{
+	return (block_builder_bytes(&builder->index) >= PART_INDEX_BYTES &&
+	        builder->index.entries >= PART_BLOCKS_MIN) ||
+	       builder->hashes.len >= PART_KEYS_MAX * sizeof(uint64_t);
 }
 
 static enum lsm_err emit_data_block(struct table_builder *builder)
 {
+	uint8_t bytes[SST_HANDLE_MAX_BYTES];
 	struct sst_handle handle;
 	enum lsm_err err;
 
-	err = emit_block(builder, SST_BLOCK_DATA, &handle);
-	if (err != LSM_OK)
-		return err;
-	return note_block(&builder->index, buf_slice(&builder->last_key),
-	                  handle);
+	err = emit_block(builder, &builder->block, SST_BLOCK_DATA, &handle);
+	if (err == LSM_OK)
+		err = block_builder_add(
+		    &builder->index, buf_slice(&builder->last_key),
+		    slice_make(bytes, sst_handle_encode(handle, bytes)));
+	if (err == LSM_OK && part_is_full(builder))
+		err = emit_part(builder);
+	return err;
 }
 
 /* The keys come from other tables too, thus from disk: no assert. */
@@ -244,12 +287,12 @@ static enum lsm_err check_key(const struct table_builder *builder,
 	return LSM_ERR_CORRUPT;
 }
 
-/* Keep the hash of a user key that was not seen before. */
+/* Keep the hash of a user key that the part did not have before. */
 static enum lsm_err note_user(struct table_builder *builder, struct slice user)
 {
 	uint64_t hash;
 
-	if (builder->info.entries > 0 &&
+	if (builder->hashes.len > 0 &&
 	    slice_equal(key_user(buf_slice(&builder->last_key)), user))
 		return LSM_OK;
 	hash = checksum_hash(user);
@@ -264,9 +307,6 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 	err = check_key(builder, ikey);
 	if (err != LSM_OK)
 		return err;
-	err = note_user(builder, key_user(ikey));
-	if (err != LSM_OK)
-		return err;
 	/* Blocks end before they pass the target, so that a large value does
 	   not make its small neighbours dear to read. */
 	if (builder->block.entries > 0 &&
@@ -276,6 +316,9 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 		if (err != LSM_OK)
 			return err;
 	}
+	err = note_user(builder, key_user(ikey));
+	if (err != LSM_OK)
+		return err;
 	err = block_builder_add(&builder->block, ikey, value);
 	if (err != LSM_OK)
 		return err;
@@ -302,84 +345,14 @@ uint64_t table_builder_bytes(const struct table_builder *builder)
 	    builder->hashes.len / sizeof(uint64_t) * BLOOM_BITS_PER_KEY / 8;
 
 	return builder->out_offset + builder->out.len +
-	       block_builder_bytes(&builder->block) + builder->index.len +
-	       filter + SST_FOOTER_BYTES;
+	       block_builder_bytes(&builder->block) +
+	       block_builder_bytes(&builder->index) +
+	       block_builder_bytes(&builder->top) + filter + SST_FOOTER_BYTES;
 }
 
 uint64_t table_builder_entries(const struct table_builder *builder)
 {
 	return builder->info.entries;
-}
-
-static enum lsm_err emit_filter(struct table_builder *builder,
-                                struct sst_handle *handle)
-{
-	struct buf filter = BUF_INIT;
-	enum lsm_err err;
-
-	/* malloc aligns the bytes of a buf for any type. */
-	err = bloom_build((const uint64_t *)(const void *)builder->hashes.data,
-	                  builder->hashes.len / sizeof(uint64_t), &filter);
-	if (err == LSM_OK)
-		err =
-		    emit(builder, SST_BLOCK_FILTER, buf_slice(&filter), handle);
-	buf_release(&filter);
-	buf_release(&builder->hashes);
-	return err;
-}
-
-/*
- * Put `index` into blocks of `type` of about `limit_bytes`, and note each in
- * *above; *handle is left with the last one's, of *blocks.
- */
-static enum lsm_err emit_index_blocks(struct table_builder *builder,
-                                      enum sst_block_type type,
-                                      struct slice index, size_t limit_bytes,
-                                      struct buf *above,
-                                      struct sst_handle *handle)
-{
-	struct cursor c = cursor_make(index);
-	enum lsm_err err;
-
-	while (cursor_left(&c) > 0) {
-		struct slice key = cursor_prefixed(&c);
-		struct slice value = cursor_prefixed(&c);
-
-		err = block_builder_add(&builder->block, key, value);
-		if (err != LSM_OK)
-			return err;
-		if (cursor_left(&c) > 0 &&
-		    block_builder_bytes(&builder->block) < limit_bytes)
-			continue;
-		err = emit_block(builder, type, handle);
-		if (err != LSM_OK)
-			return err;
-		err = note_block(above, key, *handle);
-		if (err != LSM_OK)
-			return err;
-	}
-	return LSM_OK;
-}
-
-/* One block where the entries fit, else one above those that they fill. */
-static enum lsm_err emit_index(struct table_builder *builder,
-                               struct sst_footer *footer)
-{
-	const bool single = builder->index.len <= INDEX_SINGLE_MAX_BYTES;
-	struct buf top = BUF_INIT, above_top = BUF_INIT;
-	enum lsm_err err;
-
-	err = emit_index_blocks(
-	    builder, SST_BLOCK_INDEX, buf_slice(&builder->index),
-	    single ? SIZE_MAX : INDEX_BLOCK_BYTES, &top, &footer->index);
-	if (err == LSM_OK && !single)
-		err = emit_index_blocks(builder, SST_BLOCK_TOP_INDEX,
-		                        buf_slice(&top), SIZE_MAX, &above_top,
-		                        &footer->index);
-	footer->index_levels = single ? 1 : 2;
-	buf_release(&top);
-	buf_release(&above_top);
-	return err;
 }
 
 static enum lsm_err emit_properties(struct table_builder *builder,
@@ -416,13 +389,13 @@ static enum lsm_err finish(struct table_builder *builder)
 	enum lsm_err err;
 
 	err = emit_data_block(builder);
+	if (err == LSM_OK && builder->index.entries > 0)
+		err = emit_part(builder);
 	if (err != LSM_OK)
 		return err;
 	buf_swap(&builder->info.largest, &builder->last_key);
-	err = emit_filter(builder, &footer.filter);
-	if (err != LSM_OK)
-		return err;
-	err = emit_index(builder, &footer);
+	err = emit_block(builder, &builder->top, SST_BLOCK_TOP_INDEX,
+	                 &footer.top);
 	if (err != LSM_OK)
 		return err;
 	err = emit_properties(builder, &footer.properties);

@@ -3,15 +3,25 @@
 #include "sst/table_cache.h"
 
 enum {
-	/* An open table, its file and the entry of the cache, and beside them
-	   what the kernel holds for a descriptor: file, name and inode. */
-	OPEN_TABLE_BYTES = 2048,
+	/* Beside the table itself: its file, the entry of the cache, and what
+	   the kernel holds for a descriptor: file, name and inode. */
+	OPEN_FILE_BYTES = 1536,
 	CACHE_ENTRY_BYTES = 256, /* at most what the cache adds by itself */
+	/* The least that a table is charged, so that descriptors are bounded as
+	   well; enough for the usual top index. */
+	OPEN_TABLE_BYTES = 4096,
 };
 
 uint64_t table_cache_charge(void)
 {
 	return OPEN_TABLE_BYTES;
+}
+
+static uint64_t charge_of(const struct table *table)
+{
+	uint64_t bytes = OPEN_FILE_BYTES + table_memory(table);
+
+	return bytes < OPEN_TABLE_BYTES ? OPEN_TABLE_BYTES : bytes;
 }
 
 static void close_value(void *value)
@@ -48,7 +58,7 @@ enum lsm_err table_cache_get(const struct table_source *source,
 	if (err != LSM_OK)
 		return err;
 	err = cache_insert(source->files, &key, table,
-	                   OPEN_TABLE_BYTES - CACHE_ENTRY_BYTES, close_value,
+	                   charge_of(table) - CACHE_ENTRY_BYTES, close_value,
 	                   &ref_out->handle);
 	if (err != LSM_OK) {
 		table_close(table);

@@ -24,8 +24,9 @@ struct table_ref {
 	struct cache_handle *handle;
 };
 
-/* What one open table is charged in `files`; includes the cache's own overhead
-   and about what malloc and the kernel hold for it. */
+/* The least that an open table is charged in `files`, so that a limit in these
+   units bounds their number; one with a large top index is charged up to three
+   times as much. */
 uint64_t table_cache_charge(void);
 
 /* Errors: those of table_open(). */

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* table_private.h: an open table, as table.c and table_verify.c see it. */
+/* table_private.h: an open table, as table.c, table_block.c and table_verify.c
+   see it. */
 #ifndef LSM_SST_TABLE_PRIVATE_H
 #define LSM_SST_TABLE_PRIVATE_H
 
 #include "sst/table.h"
+
+/* What the cache holds. */
+struct cached_block {
+	enum sst_block_type type;
+	size_t len;
+	uint8_t bytes[];
+};
 
 /* Constant after open, and so free for any thread. */
 struct table {
@@ -13,6 +21,8 @@ struct table {
 	struct uuid family;
 	uint64_t file_bytes;
 	struct sst_footer footer;
+	struct cached_block
+	    *top; /* its index, unless that is large: then NULL */
 	char name[FILE_NAME_MAX_BYTES];
 };
 
@@ -20,11 +30,29 @@ struct table {
 LSM_MUST_CHECK enum lsm_err table_read_ends(struct table *table,
                                             struct sst_footer *footer_out);
 
-/* The type of the index block that the footer names. */
-static inline enum sst_block_type table_root_type(const struct table *table)
+/* ---- table_block.c ------------------------------------------------------ */
+
+/* A block in use. Zeroed: none. */
+struct block_ref {
+	struct cached_block *block;
+	struct cache_handle *handle; /* NULL: the block is not the cache's */
+	uint64_t offset;
+};
+
+static inline struct slice block_ref_raw(const struct block_ref *ref)
 {
-	return table->footer.index_levels == 2 ? SST_BLOCK_TOP_INDEX
-	                                       : SST_BLOCK_INDEX;
+	return slice_make(ref->block->bytes, ref->block->len);
 }
+
+/* Get a block, from the cache if it is there; put it there when `fill`.
+   Errors: CORRUPT, IO, NOMEM. */
+LSM_MUST_CHECK enum lsm_err block_ref_get(struct table *table,
+                                          enum sst_block_type type,
+                                          struct sst_handle handle, bool fill,
+                                          struct block_ref *ref);
+void block_ref_release(struct table *table, struct block_ref *ref);
+
+/* Keep the top index in the table, if it is small. Errors: as above. */
+LSM_MUST_CHECK enum lsm_err table_pin_top(struct table *table);
 
 #endif

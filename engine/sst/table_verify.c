@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * table_verify.c: every byte of a table belongs to its header, one of its
- * blocks, or its footer, without gaps. The walk goes down the index, reads each
- * block from the file, past the cache, and counts what the properties should
- * say. A block that cannot be read is one fault; the walk goes on behind it
+ * blocks, or its footer, without gaps. The walk goes down the top index, part
+ * by part, reads each block from the file, past the cache, and counts what the
+ * properties should say. A block that cannot be read is one fault; the walk goes on behind it
  * and leaves out the comparisons which then cannot hold.
  */
 #include "sst/table.h"
@@ -26,12 +26,11 @@ struct verify {
 	uint64_t faults;
 
 	struct sst_footer footer; /* as it is in the file now */
-	struct buf filter;        /* empty when it could not be read */
+	struct buf filter;        /* of the part; empty: could not be read */
 	struct buf last_key;      /* internal; empty before the first */
 	struct table_info seen;
-	uint64_t data_end;  /* where the next data block should stand, */
-	uint64_t index_end; /* and index block; 0: not known */
-	bool incomplete;    /* not all entries were seen */
+	uint64_t end;    /* where the next block should stand; 0: not known */
+	bool incomplete; /* not all entries were seen */
 };
 
 static void fault(struct verify *v, const char *format, ...)
@@ -51,13 +50,12 @@ static void fault(struct verify *v, const char *format, ...)
 }
 
 /* Check that a block stands where the one before it ended. */
-static void check_place(struct verify *v, uint64_t *end,
-                        struct sst_handle handle)
+static void check_place(struct verify *v, struct sst_handle handle)
 {
-	if (*end != 0 && handle.offset != *end)
+	if (v->end != 0 && handle.offset != v->end)
 		fault(v, "a block at offset %" PRIu64 " should be at %" PRIu64,
-		      handle.offset, *end);
-	*end = handle.offset + handle.bytes + SST_TRAILER_BYTES;
+		      handle.offset, v->end);
+	v->end = handle.offset + handle.bytes + SST_TRAILER_BYTES;
 }
 
 /* Read a block, or report it and set *read_out to false. Errors: NOMEM. */
@@ -109,8 +107,6 @@ static enum lsm_err check_block_end(struct verify *v, uint64_t offset,
                                     const struct block_iter *it,
                                     struct slice index_key)
 {
-	if (it->err == LSM_ERR_NOMEM)
-		return it->err;
 	if (it->err != LSM_OK) {
 		fault(v, "bad entry in the block at offset %" PRIu64, offset);
 		v->incomplete = true;
@@ -130,8 +126,7 @@ static enum lsm_err check_data_block(struct verify *v, struct sst_handle handle,
 	enum lsm_err err;
 	bool read;
 
-	block_iter_init(&it, slice_make(NULL, 0));
-	check_place(v, &v->data_end, handle);
+	check_place(v, handle);
 	err = read_block(v, SST_BLOCK_DATA, handle, &raw, &read);
 	if (err != LSM_OK)
 		goto out;
@@ -140,91 +135,109 @@ static enum lsm_err check_data_block(struct verify *v, struct sst_handle handle,
 		goto out;
 	}
 
-	block_iter_set(&it, buf_slice(&raw));
+	block_iter_init(&it, buf_slice(&raw));
 	for (block_iter_seek_first(&it); it.valid; block_iter_next(&it)) {
-		err =
-		    check_entry(v, handle.offset, buf_slice(&it.key), it.value);
+		err = check_entry(v, handle.offset, it.key, it.value);
 		if (err != LSM_OK)
 			goto out;
 	}
 	err = check_block_end(v, handle.offset, &it, index_key);
 out:
-	block_iter_release(&it);
 	buf_release(&raw);
 	return err;
 }
 
-/* Part of an index block of `type` was lost, and so is what it leads to. */
-static void lose_track(struct verify *v, enum sst_block_type type)
+/* Part of an index block was lost, and so is what it leads to. */
+static void lose_track(struct verify *v)
 {
 	v->incomplete = true;
-	v->data_end = 0;
-	if (type == SST_BLOCK_TOP_INDEX)
-		v->index_end = 0;
+	v->end = 0;
 }
 
-static enum lsm_err check_index(struct verify *v, enum sst_block_type type,
-                                struct sst_handle handle);
+/* What an entry of an index block leads to. Errors: NOMEM. */
+typedef enum lsm_err (*child_fn)(struct verify *v, struct slice key,
+                                 struct slice value, bool *good_out);
 
-static enum lsm_err check_child(struct verify *v, enum sst_block_type type,
-                                struct slice key, struct sst_handle child)
+static enum lsm_err check_block_of_part(struct verify *v, struct slice key,
+                                        struct slice value, bool *good_out)
 {
-	enum lsm_err err;
+	struct sst_handle handle;
 
-	if (type == SST_BLOCK_INDEX)
-		return check_data_block(v, child, key);
-	check_place(v, &v->index_end, child);
-	err = check_index(v, SST_BLOCK_INDEX, child);
-	if (err != LSM_OK)
-		return err;
-	if (!slice_equal(buf_slice(&v->last_key), key) && !v->incomplete)
-		fault(v, "the top index is wrong about offset %" PRIu64,
-		      child.offset);
-	return buf_set(&v->last_key, key);
+	*good_out = sst_handle_decode(value, &handle);
+	return *good_out ? check_data_block(v, handle, key) : LSM_OK;
 }
 
-/* Check an index block and all below it. */
+/* Check the index block and, with `child`, what each entry leads to. */
 static enum lsm_err check_index(struct verify *v, enum sst_block_type type,
-                                struct sst_handle handle)
+                                struct sst_handle handle, child_fn child)
 {
 	struct buf raw = BUF_INIT;
 	struct block_iter it;
 	enum lsm_err err;
-	bool read;
+	bool read, good;
 
-	block_iter_init(&it, slice_make(NULL, 0));
 	err = read_block(v, type, handle, &raw, &read);
 	if (err != LSM_OK)
 		goto out;
 	if (!read) {
-		lose_track(v, type);
+		lose_track(v);
 		goto out;
 	}
 
-	block_iter_set(&it, buf_slice(&raw));
+	block_iter_init(&it, buf_slice(&raw));
 	for (block_iter_seek_first(&it); it.valid; block_iter_next(&it)) {
-		struct sst_handle child;
-
-		if (!sst_handle_decode(it.value, &child)) {
-			fault(v, "bad handle in the index at offset %" PRIu64,
-			      handle.offset);
-			lose_track(v, type);
-			continue;
-		}
-		err = check_child(v, type, buf_slice(&it.key), child);
+		err = child(v, it.key, it.value, &good);
 		if (err != LSM_OK)
 			goto out;
+		if (!good) {
+			fault(v, "bad handle in the index at offset %" PRIu64,
+			      handle.offset);
+			lose_track(v);
+		}
 	}
-	err = it.err == LSM_ERR_NOMEM ? it.err : LSM_OK;
-	if (it.err == LSM_ERR_CORRUPT) {
+	if (it.err != LSM_OK) {
 		fault(v, "bad entry in the index at offset %" PRIu64,
 		      handle.offset);
-		lose_track(v, type);
+		lose_track(v);
 	}
 out:
-	block_iter_release(&it);
 	buf_release(&raw);
 	return err;
+}
+
+/* The filter first: entries are compared with it. They do not depend on it. */
+static enum lsm_err read_filter(struct verify *v, struct sst_handle handle)
+{
+	const bool incomplete = v->incomplete;
+	enum lsm_err err;
+	bool read;
+
+	err = read_block(v, SST_BLOCK_FILTER, handle, &v->filter, &read);
+	v->incomplete = incomplete;
+	return err;
+}
+
+static enum lsm_err check_part(struct verify *v, struct slice key,
+                               struct slice value, bool *good_out)
+{
+	struct sst_part part;
+	enum lsm_err err;
+
+	*good_out = sst_part_decode(value, &part);
+	if (!*good_out)
+		return LSM_OK;
+	err = read_filter(v, part.filter);
+	if (err == LSM_OK)
+		err = check_index(v, SST_BLOCK_INDEX, part.index,
+		                  check_block_of_part);
+	if (err != LSM_OK)
+		return err;
+	check_place(v, part.filter);
+	check_place(v, part.index);
+	if (!slice_equal(buf_slice(&v->last_key), key) && !v->incomplete)
+		fault(v, "the top index is wrong about offset %" PRIu64,
+		      part.index.offset);
+	return buf_set(&v->last_key, key);
 }
 
 /* Compare the properties with what was seen. */
@@ -256,28 +269,14 @@ static enum lsm_err check_properties(struct verify *v)
 	return LSM_OK;
 }
 
-static enum lsm_err check_filter(struct verify *v)
-{
-	const bool incomplete = v->incomplete;
-	enum lsm_err err;
-	bool read;
-
-	err = read_block(v, SST_BLOCK_FILTER, v->footer.filter, &v->filter,
-	                 &read);
-	v->incomplete = incomplete; /* entries do not depend on the filter */
-	return err;
-}
-
 /* Check that nothing lies between the blocks that the footer names. */
 static void check_places(struct verify *v)
 {
-	const struct sst_footer *footer = &v->footer;
 	struct sst_handle end = {v->table->file_bytes - SST_FOOTER_BYTES, 0};
 
-	check_place(v, &v->data_end, footer->filter);
-	check_place(v, &v->index_end, footer->index);
-	check_place(v, &v->index_end, footer->properties);
-	check_place(v, &v->index_end, end);
+	check_place(v, v->footer.top);
+	check_place(v, v->footer.properties);
+	check_place(v, end);
 }
 
 static enum lsm_err check_all(struct verify *v)
@@ -291,13 +290,8 @@ static enum lsm_err check_all(struct verify *v)
 		fault(v, "header or footer: %s", lsm_strerror(err));
 		v->footer = v->table->footer;
 	}
-	err = check_filter(v);
-	if (err != LSM_OK)
-		return err;
-	v->data_end = FILE_HEADER_BYTES;
-	v->index_end = v->footer.filter.offset + v->footer.filter.bytes +
-	               SST_TRAILER_BYTES;
-	err = check_index(v, table_root_type(v->table), v->footer.index);
+	v->end = FILE_HEADER_BYTES;
+	err = check_index(v, SST_BLOCK_TOP_INDEX, v->footer.top, check_part);
 	if (err != LSM_OK)
 		return err;
 	err = check_properties(v);

@@ -339,6 +339,38 @@ void decode_footer(const struct buf *bytes, struct sst_footer *footer)
 	    LSM_OK);
 }
 
+size_t read_parts(struct sst_part *parts, size_t most)
+{
+	char name[FILE_NAME_MAX_BYTES];
+	struct buf bytes, raw = BUF_INIT;
+	struct sst_footer footer;
+	struct env_file *file;
+	struct block_iter it;
+	size_t count = 0;
+
+	table_bytes(&bytes);
+	decode_footer(&bytes, &footer);
+	file_name_format(FILE_KIND_TABLE, table_id, name);
+	ck_assert_int_eq(env_open(pool, name, ENV_READ, &file), LSM_OK);
+	ck_assert_int_eq(sst_block_read(file, name, table_id, bytes.len,
+	                                SST_BLOCK_TOP_INDEX, footer.top, &raw),
+	                 LSM_OK);
+	block_iter_init(&it, buf_slice(&raw));
+	for (block_iter_seek_first(&it); it.valid; block_iter_next(&it)) {
+		struct sst_part part;
+
+		ck_assert(sst_part_decode(it.value, &part));
+		if (count < most)
+			parts[count] = part;
+		count++;
+	}
+	ck_assert_int_eq(it.err, LSM_OK);
+	ck_assert_int_eq(env_close(file), LSM_OK);
+	buf_release(&raw);
+	buf_release(&bytes);
+	return count;
+}
+
 static void drop_report(void *ctx, const char *line)
 {
 	(void)ctx;

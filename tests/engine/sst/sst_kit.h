@@ -8,6 +8,7 @@
 
 #include <check.h>
 
+#include "sst/block.h"
 #include "sst/table.h"
 #include "tests/support/env_fault.h"
 #include "tests/support/gen.h"
@@ -87,6 +88,9 @@ void set_table_bytes(struct slice bytes);
 void remove_table(void);
 
 void decode_footer(const struct buf *bytes, struct sst_footer *footer);
+/* What the top index of the table says, at most `most` parts; returns how many
+   there are. */
+size_t read_parts(struct sst_part *parts, size_t most);
 
 /* table_verify() without a report: the faults. */
 uint64_t faults_of(struct table *table);

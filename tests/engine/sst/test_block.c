@@ -17,7 +17,7 @@ static void build(const struct entries *entries, struct buf *raw)
 	struct block_builder builder;
 	struct slice bytes;
 
-	block_builder_init(&builder);
+	block_builder_init(&builder, SST_RESTART_INTERVAL);
 	for (size_t i = 0; i < entries->count; i++)
 		ck_assert_int_eq(block_builder_add(&builder,
 		                                   entry_key(entries, i),
@@ -35,8 +35,7 @@ static bool matches(struct block_iter *it, const struct entries *entries,
 {
 	for (; it->valid; block_iter_next(it), from++) {
 		if (from >= entries->count ||
-		    !slice_equal(buf_slice(&it->key),
-		                 entry_key(entries, from)) ||
+		    !slice_equal(it->key, entry_key(entries, from)) ||
 		    !slice_equal(it->value, entry_value(entries, from)))
 			return false;
 	}
@@ -49,7 +48,7 @@ static bool matches_back(struct block_iter *it, const struct entries *entries,
 {
 	for (; it->valid; block_iter_prev(it)) {
 		if (at-- == 0 ||
-		    !slice_equal(buf_slice(&it->key), entry_key(entries, at)) ||
+		    !slice_equal(it->key, entry_key(entries, at)) ||
 		    !slice_equal(it->value, entry_value(entries, at)))
 			return false;
 	}
@@ -99,7 +98,6 @@ START_TEST(random_blocks_match_the_model)
 			block_iter_seek_before(&it, buf_slice(&target));
 			ck_assert(matches_back(&it, &entries, at));
 		}
-		block_iter_release(&it);
 		entries_release(&entries);
 		buf_release(&raw);
 		buf_release(&target);
@@ -121,10 +119,8 @@ START_TEST(every_key_of_a_block_is_found_by_itself)
 	for (size_t i = 0; i < entries.count; i++) {
 		block_iter_seek(&it, entry_key(&entries, i));
 		ck_assert(it.valid);
-		ck_assert(
-		    slice_equal(buf_slice(&it.key), entry_key(&entries, i)));
+		ck_assert(slice_equal(it.key, entry_key(&entries, i)));
 	}
-	block_iter_release(&it);
 	entries_release(&entries);
 	buf_release(&raw);
 }
@@ -144,7 +140,6 @@ START_TEST(block_without_entries_is_at_its_end)
 	block_iter_seek_last(&it);
 	ck_assert(!it.valid);
 	ck_assert_int_eq(it.err, LSM_OK);
-	block_iter_release(&it);
 	buf_release(&raw);
 }
 END_TEST
@@ -192,7 +187,6 @@ static enum lsm_err probe(struct slice raw, struct slice target)
 		block_iter_prev(&it);
 	if (err == LSM_OK)
 		err = probe_back(&it);
-	block_iter_release(&it);
 	free(copy);
 	return err;
 }
@@ -265,7 +259,6 @@ START_TEST(restart_that_is_no_whole_key_is_refused)
 	block_iter_seek(&it, entry_key(&entries, 20));
 	ck_assert(!it.valid);
 	ck_assert_int_eq(it.err, LSM_ERR_CORRUPT);
-	block_iter_release(&it);
 	entries_release(&entries);
 	buf_release(&raw);
 }
@@ -288,7 +281,6 @@ START_TEST(walk_back_from_a_false_restart_is_refused)
 	block_iter_seek_last(&it);
 	ck_assert(!it.valid);
 	ck_assert_int_eq(it.err, LSM_ERR_CORRUPT);
-	block_iter_release(&it);
 	entries_release(&entries);
 	buf_release(&raw);
 }
@@ -353,14 +345,13 @@ START_TEST(iterator_goes_on_to_another_block)
 	build(&second, &second_raw);
 	block_iter_init(&it, buf_slice(&first_raw));
 	block_iter_seek_first(&it);
-	block_iter_set(&it, buf_slice(&second_raw));
+	block_iter_init(&it, buf_slice(&second_raw));
 	ck_assert(!it.valid);
 	block_iter_seek_first(&it);
 	ck_assert(matches(&it, &second, 0));
-	block_iter_set(&it, slice_make(NULL, 0));
+	block_iter_init(&it, slice_make(NULL, 0));
 	block_iter_seek_first(&it);
 	ck_assert_int_eq(it.err, LSM_ERR_CORRUPT);
-	block_iter_release(&it);
 	entries_release(&first);
 	entries_release(&second);
 	buf_release(&first_raw);

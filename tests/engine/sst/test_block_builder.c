@@ -13,7 +13,7 @@ static struct block_builder builder;
 
 static void setup_builder(void)
 {
-	block_builder_init(&builder);
+	block_builder_init(&builder, SST_RESTART_INTERVAL);
 }
 
 static void teardown_builder(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_table.c: a table answers as the sorted list of its entries does, with
- * one level of index or two, cached or not, and passes every failure up.
+ * one part or many, cached or not, and passes every failure up.
  */
 #include <stdlib.h>
 
@@ -91,7 +91,7 @@ START_TEST(random_tables_match_the_model)
 }
 END_TEST
 
-START_TEST(two_level_table_matches_the_model)
+START_TEST(table_of_many_parts_matches_the_model)
 {
 	struct entries entries;
 	struct table *table;
@@ -127,6 +127,30 @@ START_TEST(versions_go_on_in_the_next_block)
 }
 END_TEST
 
+/* A key whose versions fill more than a part, so that several filters know it. */
+START_TEST(versions_go_on_in_the_next_part)
+{
+	struct entries entries = {0};
+	struct sst_part part;
+	struct table *table;
+
+	for (uint64_t seq = 2000; seq > 0; seq--)
+		entries_add(&entries, slice_str("k"), seq, KEY_MERGE,
+		            slice_str("operand"));
+	entries_add(&entries, slice_str("l"), 1, KEY_PUT, slice_str("other"));
+	ck_assert_int_eq(open_table(write_table(&entries, 1), &table), LSM_OK);
+	ck_assert_uint_ge(read_parts(&part, 1), 5);
+	ck_assert_uint_eq(faults_of(table), 0);
+	for (uint64_t seq = 0; seq <= 2001; seq += 29)
+		check_get(table, &entries, slice_str("k"), seq, 2000);
+	for (uint64_t seq = 1; seq <= 2000; seq++)
+		check_get(table, &entries, slice_str("k"), seq, 1);
+	check_get(table, &entries, slice_str("l"), 1, 1);
+	table_close(table);
+	entries_release(&entries);
+}
+END_TEST
+
 START_TEST(key_over_the_limit_is_in_no_table)
 {
 	uint8_t user[LSM_KEY_MAX_BYTES + 1] = {0};
@@ -156,11 +180,18 @@ START_TEST(absent_key_reads_the_filter_alone)
 	ck_assert_int_eq(open_table(write_table(&entries, 100), &table),
 	                 LSM_OK);
 	cache_stats(blocks, &before);
+	ck_assert_int_eq(table_get(table, slice_make("\0\0\0\7", 4), 5, see,
+	                           &expected, &stopped),
+	                 LSM_OK);
+	cache_stats(blocks, &after);
+	ck_assert_uint_eq(after.misses - before.misses, 1);
+	/* Behind the last key there is no part, and so no filter. */
 	ck_assert_int_eq(
 	    table_get(table, slice_str("nowhere"), 5, see, &expected, &stopped),
 	    LSM_OK);
 	cache_stats(blocks, &after);
 	ck_assert_uint_eq(after.misses - before.misses, 1);
+	ck_assert_uint_eq(after.hits, before.hits);
 	table_close(table);
 	entries_release(&entries);
 }
@@ -277,8 +308,8 @@ START_TEST(any_failing_operation_is_passed_up)
 		if (done)
 			break;
 	}
-	/* Open, size, header, footer, filter, index, data. */
-	ck_assert_uint_eq(nth, 8);
+	/* Open, size, header, footer, top index, filter, index, data. */
+	ck_assert_uint_eq(nth, 9);
 	entries_release(&entries);
 }
 END_TEST
@@ -404,8 +435,9 @@ int main(void)
 
 	tcase_add_checked_fixture(whole, setup, teardown);
 	tcase_add_test(whole, random_tables_match_the_model);
-	tcase_add_test(whole, two_level_table_matches_the_model);
+	tcase_add_test(whole, table_of_many_parts_matches_the_model);
 	tcase_add_test(whole, versions_go_on_in_the_next_block);
+	tcase_add_test(whole, versions_go_on_in_the_next_part);
 	tcase_add_test(whole, key_over_the_limit_is_in_no_table);
 	tcase_add_test(whole, absent_key_reads_the_filter_alone);
 	tcase_add_test(whole,

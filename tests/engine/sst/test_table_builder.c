@@ -256,41 +256,46 @@ START_TEST(bytes_follow_the_size_of_the_file)
 }
 END_TEST
 
-/* How many levels the index of a table of `count` keys has. */
-static unsigned levels_of(int count, struct entries *entries)
+/* The table of so many short keys, each with a short value. */
+static size_t write_short_keys(int count, uint32_t block_bytes,
+                               struct sst_part *parts, size_t most)
 {
-	struct sst_footer footer;
-	struct buf bytes;
-	char user[128];
-	uint64_t at;
-	unsigned levels;
+	struct entries entries = {0};
+	size_t made;
+	char user[16];
 
-	memset(entries, 0, sizeof(*entries));
 	for (int i = 0; i < count; i++) {
-		snprintf(user, sizeof(user), "a key of some length %080d", i);
-		entries_add(entries, slice_str(user), 1, KEY_PUT,
+		snprintf(user, sizeof(user), "%08d", i);
+		entries_add(&entries, slice_str(user), 1, KEY_PUT,
 		            slice_str("v"));
 	}
-	at = write_table(entries, 100) - SST_FOOTER_BYTES;
-	table_bytes(&bytes);
-	ck_assert_int_eq(
-	    sst_footer_decode(slice_make(bytes.data + at, SST_FOOTER_BYTES),
-	                      table_id, at, &footer),
-	    LSM_OK);
-	levels = footer.index_levels;
-	buf_release(&bytes);
-	return levels;
-}
-
-START_TEST(large_index_has_two_levels)
-{
-	struct entries entries;
-
-	ck_assert_uint_eq(levels_of(1000, &entries), 1);
+	write_table(&entries, block_bytes);
+	made = read_parts(parts, most);
 	entries_release(&entries);
 	remove_table();
-	ck_assert_uint_eq(levels_of(2000, &entries), 2);
-	entries_release(&entries);
+	return made;
+}
+
+/* What is read at a time stays small, and in proportion, however large the table
+   is: by the size of the index, and by the number of keys. */
+START_TEST(parts_are_cut_before_they_are_large)
+{
+	enum { MOST = 32 };
+	struct sst_part parts[MOST];
+	size_t count;
+
+	ck_assert_uint_eq(write_short_keys(100, 1, parts, MOST), 1);
+	count = write_short_keys(3000, 1, parts, MOST);
+	ck_assert_uint_ge(count, 15);
+	ck_assert_uint_le(count, MOST);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_uint_le(parts[i].index.bytes, 5000);
+		ck_assert_uint_le(parts[i].filter.bytes, 500);
+	}
+	count = write_short_keys(70000, 8192, parts, MOST);
+	ck_assert_uint_eq(count, 3);
+	for (size_t i = 0; i < count; i++)
+		ck_assert_uint_le(parts[i].filter.bytes, 42 << 10);
 }
 END_TEST
 
@@ -308,7 +313,7 @@ int main(void)
 	tcase_add_test(tc, any_failing_allocation_is_reported);
 	tcase_add_test(tc, large_value_has_a_block_of_its_own);
 	tcase_add_test(tc, bytes_follow_the_size_of_the_file);
-	tcase_add_test(tc, large_index_has_two_levels);
+	tcase_add_test(tc, parts_are_cut_before_they_are_large);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -104,7 +104,7 @@ START_TEST(flipped_byte_gives_an_error_and_never_other_bytes)
 }
 END_TEST
 
-START_TEST(flipped_byte_below_two_levels_gives_an_error)
+START_TEST(flipped_byte_in_one_of_many_parts_gives_an_error)
 {
 	struct entries entries;
 
@@ -131,6 +131,7 @@ START_TEST(verify_finds_a_flipped_byte_in_each_kind_of_block)
 {
 	struct entries entries;
 	struct sst_footer footer;
+	struct sst_part parts[2];
 	struct env_file *file;
 	struct table *table;
 	struct buf bytes;
@@ -140,13 +141,12 @@ START_TEST(verify_finds_a_flipped_byte_in_each_kind_of_block)
 	whole = write_table(&entries, 1);
 	table_bytes(&bytes);
 	decode_footer(&bytes, &footer);
-	ck_assert_uint_eq(footer.index_levels, 2);
+	ck_assert_uint_ge(read_parts(parts, 2), 2);
 	at[0] = 5;                     /* header */
 	at[1] = FILE_HEADER_BYTES + 5; /* data */
-	at[2] = footer.filter.offset + 5;
-	at[3] = footer.filter.offset + footer.filter.bytes + SST_TRAILER_BYTES +
-	        5;                       /* index */
-	at[4] = footer.index.offset + 5; /* top index */
+	at[2] = parts[1].filter.offset + 5;
+	at[3] = parts[1].index.offset + 5;
+	at[4] = footer.top.offset + 5;
 	at[5] = footer.properties.offset + 5;
 	at[6] = whole - 5; /* footer */
 
@@ -189,6 +189,7 @@ START_TEST(verify_finds_what_checksums_do_not)
 {
 	struct entries entries;
 	struct sst_footer footer;
+	struct sst_part part;
 	struct buf bytes, raw = BUF_INIT;
 	struct table_info info;
 	struct table *table;
@@ -199,6 +200,7 @@ START_TEST(verify_finds_what_checksums_do_not)
 	whole = write_table(&entries, 1000);
 	table_bytes(&bytes);
 	decode_footer(&bytes, &footer);
+	ck_assert_uint_eq(read_parts(&part, 1), 2);
 	ck_assert_int_eq(open_table(whole, &table), LSM_OK);
 	ck_assert_int_eq(table_read_info(table, &info), LSM_OK);
 	table_close(table);
@@ -215,10 +217,10 @@ START_TEST(verify_finds_what_checksums_do_not)
 
 	/* And a filter with half its bits at random, which misses most. */
 	gen_init(&gen, 37);
-	ck_assert_int_eq(buf_resize(&raw, (size_t)footer.filter.bytes), LSM_OK);
+	ck_assert_int_eq(buf_resize(&raw, (size_t)part.filter.bytes), LSM_OK);
 	gen_bytes(&gen, raw.data, raw.len - 1);
-	raw.data[raw.len - 1] = bytes.data[footer.filter.offset + raw.len - 1];
-	forge_block(&bytes, SST_BLOCK_FILTER, footer.filter, buf_slice(&raw));
+	raw.data[raw.len - 1] = bytes.data[part.filter.offset + raw.len - 1];
+	forge_block(&bytes, SST_BLOCK_FILTER, part.filter, buf_slice(&raw));
 	set_table_bytes(buf_slice(&bytes));
 	ck_assert_int_eq(open_table(whole, &table), LSM_OK);
 	ck_assert_uint_gt(faults_of(table), 1);
@@ -238,7 +240,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, truncated_table_is_refused);
 	tcase_add_test(tc, flipped_byte_gives_an_error_and_never_other_bytes);
-	tcase_add_test(tc, flipped_byte_below_two_levels_gives_an_error);
+	tcase_add_test(tc, flipped_byte_in_one_of_many_parts_gives_an_error);
 	tcase_add_test(tc, verify_finds_a_flipped_byte_in_each_kind_of_block);
 	tcase_add_test(tc, verify_finds_what_checksums_do_not);
 	suite_add_tcase(suite, tc);
