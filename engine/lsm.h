@@ -135,6 +135,10 @@ struct lsm_options {
 	uint32_t l0_trigger;  /* tables in L0 that start a compaction; 0: 4 */
 	uint32_t log_step_bytes;  /* first preallocation of a log, which grows
 	                               with use; 0: 64 KiB */
+	uint32_t log_map_after;   /* commits after a sync that are written before
+	                               the log is mapped, and stored to without a
+	                               system call; UINT32_MAX: it never is;
+	                               0: 4 */
 	uint32_t nospace_wait_ms; /* a growing write waits so long for reclaim
 	                               on a full disk; 0: 5,000 */
 };

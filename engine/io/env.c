@@ -147,6 +147,25 @@ enum lsm_err env_preallocate(struct env_file *file, uint64_t offset,
 	return file->env->ops->preallocate(file, offset, len);
 }
 
+enum lsm_err env_map(struct env_file *file, uint64_t offset, uint64_t len,
+                     struct env_map **map_out)
+{
+	*map_out = NULL;
+	return file->env->ops->map(file, offset, len, map_out);
+}
+
+enum lsm_err env_map_store(struct env_map *map, uint64_t offset,
+                           const void *data, size_t len)
+{
+	return map->env->ops->map_store(map, offset, data, len);
+}
+
+void env_unmap(struct env_map *map)
+{
+	if (map != NULL)
+		map->env->ops->unmap(map);
+}
+
 enum lsm_err env_seal(struct env_file *file)
 {
 	return file->env->ops->seal(file);

@@ -22,6 +22,7 @@
 
 struct env_dir;  /* an open folder */
 struct env_file; /* an open file */
+struct env_map;  /* a range of a file, mapped for storing */
 
 enum env_open_mode {
 	ENV_READ,   /* exists; read only */
@@ -94,7 +95,19 @@ struct env_ops {
 	   size grows. NOT_SUPPORTED, unlogged, where it cannot be done. */
 	enum lsm_err (*preallocate)(struct env_file *file, uint64_t offset,
 	                            uint64_t len);
-	/* Make the file read-only for ever: mode 0400. */
+	/* Map `len` preallocated bytes from `offset` on of a file that was made
+	   with ENV_CREATE. NOT_SUPPORTED, unlogged, where that cannot be done,
+	   or where the filesystem might find later that it has no room for what
+	   is stored there. The file outlives the mapping. */
+	enum lsm_err (*map)(struct env_file *file, uint64_t offset,
+	                    uint64_t len, struct env_map **map_out);
+	/* As write(), through the mapping, without a system call: whoever reads
+	   the file sees the bytes, and sync() makes them durable. They lie in
+	   the mapped range. Errors: IO; then no later store succeeds. */
+	enum lsm_err (*map_store)(struct env_map *map, uint64_t offset,
+	                          const void *data, size_t len);
+	void (*unmap)(struct env_map *map);
+	/* Make the file read-only for ever: mode 0400. It is not mapped. */
 	enum lsm_err (*seal)(struct env_file *file);
 	/* Tell that cached pages of the file will not be needed. */
 	void (*drop_cache)(struct env_file *file);
@@ -108,7 +121,7 @@ struct env_ops {
 
 /*
  * What implements the table embeds these as the first member of its own struct.
- * A wrapper's dir and file embed them too and keep the inner one beside.
+ * A wrapper's dir, file and map embed them too and keep the inner one beside.
  */
 struct env {
 	const struct env_ops *ops;
@@ -117,6 +130,9 @@ struct env_dir {
 	const struct env *env;
 };
 struct env_file {
+	const struct env *env;
+};
+struct env_map {
 	const struct env *env;
 };
 
@@ -168,6 +184,11 @@ LSM_MUST_CHECK enum lsm_err env_sync(struct env_file *file);
 void env_write_behind(struct env_file *file, uint64_t offset, uint64_t len);
 LSM_MUST_CHECK enum lsm_err env_preallocate(struct env_file *file,
                                             uint64_t offset, uint64_t len);
+LSM_MUST_CHECK enum lsm_err env_map(struct env_file *file, uint64_t offset,
+                                    uint64_t len, struct env_map **map_out);
+LSM_MUST_CHECK enum lsm_err env_map_store(struct env_map *map, uint64_t offset,
+                                          const void *data, size_t len);
+void env_unmap(struct env_map *map); /* NULL is allowed */
 LSM_MUST_CHECK enum lsm_err env_seal(struct env_file *file);
 void env_drop_cache(struct env_file *file);
 LSM_MUST_CHECK enum lsm_err env_random(const struct env *env, void *data,

@@ -39,6 +39,7 @@ struct mem_inode {
 	struct buf data, durable;
 	uint64_t dirty_start, dirty_end;
 	bool sealed;
+	unsigned maps;
 	bool exclusive_lock;
 	unsigned shared_locks;
 
@@ -70,6 +71,12 @@ struct mem_file {
 	char path[];             /* for log lines */
 };
 
+struct mem_map {
+	struct env_map base;
+	struct mem_file *file;
+	uint64_t offset, end;
+};
+
 /* Lock the env of a handle. */
 struct env_mem *mem_enter(const struct env *base);
 
@@ -92,6 +99,11 @@ void mem_file_write_behind(struct env_file *file, uint64_t offset,
                            uint64_t len);
 enum lsm_err mem_file_preallocate(struct env_file *file, uint64_t offset,
                                   uint64_t len);
+enum lsm_err mem_file_map(struct env_file *file, uint64_t offset, uint64_t len,
+                          struct env_map **map_out);
+enum lsm_err mem_file_map_store(struct env_map *map, uint64_t offset,
+                                const void *data, size_t len);
+void mem_file_unmap(struct env_map *map);
 enum lsm_err mem_file_seal(struct env_file *file);
 void mem_file_drop_cache(struct env_file *file);
 

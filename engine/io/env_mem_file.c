@@ -5,6 +5,9 @@
  */
 #include "io/env_mem.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 #include "base/log.h"
 
 static struct mem_file *to_file(struct env_file *file)
@@ -160,10 +163,64 @@ enum lsm_err mem_file_preallocate(struct env_file *file, uint64_t offset,
 	return mem_leave(env, err, "reserve space", f->path, "");
 }
 
+enum lsm_err mem_file_map(struct env_file *file, uint64_t offset, uint64_t len,
+                          struct env_map **map_out)
+{
+	struct env_mem *env = mem_enter(file->env);
+	struct mem_file *f = to_file(file);
+	struct mem_map *map = NULL;
+	enum lsm_err err = may_write(f);
+
+	if (err == LSM_OK) {
+		assert(offset + len <= f->inode->data.len);
+		map = malloc(sizeof(*map));
+		err = map == NULL ? LSM_ERR_NOMEM : LSM_OK;
+	}
+	if (err == LSM_OK) {
+		map->base.env = file->env;
+		map->file = f;
+		map->offset = offset;
+		map->end = offset + len;
+		f->inode->maps++;
+		*map_out = &map->base;
+	}
+	return mem_leave(env, err, "map", f->path, "");
+}
+
+/* A power cut treats what was stored as it treats what was written: what was not
+   synced may be gone, sector by sector. */
+enum lsm_err mem_file_map_store(struct env_map *base, uint64_t offset,
+                                const void *data, size_t len)
+{
+	struct env_mem *env = mem_enter(base->env);
+	struct mem_map *map = (struct mem_map *)base;
+	struct mem_inode *inode = map->file->inode;
+	enum lsm_err err = LSM_OK;
+
+	assert(len > 0 && offset >= map->offset && offset + len <= map->end);
+	/* SIGBUS, where the file was cut. */
+	if (offset + len > inode->data.len)
+		err = LSM_ERR_IO;
+	else
+		err = put_bytes(env, inode, offset, data, len);
+	return mem_leave(env, err, "store", map->file->path, "");
+}
+
+void mem_file_unmap(struct env_map *base)
+{
+	struct env_mem *env = mem_enter(base->env);
+	struct mem_map *map = (struct mem_map *)base;
+
+	map->file->inode->maps--;
+	sync_unlock(&env->mu);
+	free(map);
+}
+
 enum lsm_err mem_file_seal(struct env_file *file)
 {
 	struct env_mem *env = mem_enter(file->env);
 
+	assert(to_file(file)->inode->maps == 0);
 	to_file(file)->inode->sealed = true;
 	sync_unlock(&env->mu);
 	return LSM_OK;

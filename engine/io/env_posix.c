@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * env_posix.c: the table of env.h over Linux system calls; what changes names
- * is in env_posix_name.c.
+ * is in env_posix_name.c, what maps in env_posix_map.c.
  *
  * Threads: nothing here is shared but the counters.
  */
@@ -36,9 +36,9 @@ static void count(atomic_uint_fast64_t *counter, uint64_t more)
 	atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
 }
 
-static struct posix_handle *to_file(struct env_file *file)
+void posix_count_written(uint64_t bytes)
 {
-	return (struct posix_handle *)file;
+	count(&bytes_written, bytes);
 }
 
 /* The answer for a failed call, and the one log line about it. `name` is empty
@@ -285,8 +285,8 @@ static enum lsm_err posix_close(struct env_file *file)
 	enum lsm_err err = LSM_OK;
 
 	/* After EINTR the descriptor is gone all the same. */
-	if (close(to_file(file)->fd) != 0 && errno != EINTR)
-		err = refuse_path(errno, "close", to_file(file)->path);
+	if (close(posix_file(file)->fd) != 0 && errno != EINTR)
+		err = refuse_path(errno, "close", posix_file(file)->path);
 	free(file);
 	return err;
 }
@@ -295,14 +295,14 @@ static enum lsm_err posix_size(struct env_file *file, uint64_t *size_out)
 {
 	struct stat st;
 
-	if (fstat(to_file(file)->fd, &st) != 0)
-		return refuse_path(errno, "stat", to_file(file)->path);
+	if (fstat(posix_file(file)->fd, &st) != 0)
+		return refuse_path(errno, "stat", posix_file(file)->path);
 	*size_out = (uint64_t)st.st_size;
 	return LSM_OK;
 }
 
-static enum lsm_err refuse_at(int sys, const char *what,
-                              const struct posix_handle *file, uint64_t offset)
+enum lsm_err posix_refuse_at(int sys, const char *what,
+                             const struct posix_handle *file, uint64_t offset)
 {
 	log_error("%s: cannot %s at offset %llu: %s", file->path, what,
 	          (unsigned long long)offset, strerror(sys));
@@ -312,7 +312,7 @@ static enum lsm_err refuse_at(int sys, const char *what,
 static enum lsm_err posix_read(struct env_file *file, uint64_t offset,
                                void *data, size_t len, size_t *got_out)
 {
-	struct posix_handle *f = to_file(file);
+	struct posix_handle *f = posix_file(file);
 	size_t done = 0;
 	ssize_t got;
 
@@ -322,7 +322,7 @@ static enum lsm_err posix_read(struct env_file *file, uint64_t offset,
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return refuse_at(errno, "read", f, offset + done);
+			return posix_refuse_at(errno, "read", f, offset + done);
 		if (got == 0)
 			break;
 		done += (size_t)got;
@@ -335,7 +335,7 @@ static enum lsm_err posix_read(struct env_file *file, uint64_t offset,
 static enum lsm_err posix_write(struct env_file *file, uint64_t offset,
                                 const void *data, size_t len)
 {
-	struct posix_handle *f = to_file(file);
+	struct posix_handle *f = posix_file(file);
 	size_t done = 0;
 	ssize_t put;
 
@@ -345,10 +345,10 @@ static enum lsm_err posix_write(struct env_file *file, uint64_t offset,
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0)
-			return refuse_at(put < 0 ? errno : EIO, "write", f,
-			                 offset + done);
+			return posix_refuse_at(put < 0 ? errno : EIO, "write",
+			                       f, offset + done);
 		done += (size_t)put;
-		count(&bytes_written, (uint64_t)put);
+		posix_count_written((uint64_t)put);
 	}
 	return LSM_OK;
 }
@@ -366,22 +366,22 @@ int posix_sync_fd(int fd)
 
 static enum lsm_err posix_sync(struct env_file *file)
 {
-	if (posix_sync_fd(to_file(file)->fd) != 0)
-		return refuse_path(errno, "sync", to_file(file)->path);
+	if (posix_sync_fd(posix_file(file)->fd) != 0)
+		return refuse_path(errno, "sync", posix_file(file)->path);
 	return LSM_OK;
 }
 
 static void posix_write_behind(struct env_file *file, uint64_t offset,
                                uint64_t len)
 {
-	sync_file_range(to_file(file)->fd, (off_t)offset, (off_t)len,
+	sync_file_range(posix_file(file)->fd, (off_t)offset, (off_t)len,
 	                SYNC_FILE_RANGE_WRITE);
 }
 
 static enum lsm_err posix_preallocate(struct env_file *file, uint64_t offset,
                                       uint64_t len)
 {
-	struct posix_handle *f = to_file(file);
+	struct posix_handle *f = posix_file(file);
 	int rc;
 
 	do {
@@ -391,19 +391,19 @@ static enum lsm_err posix_preallocate(struct env_file *file, uint64_t offset,
 		return LSM_OK;
 	if (errno == EOPNOTSUPP || errno == ENOSYS)
 		return LSM_ERR_NOT_SUPPORTED;
-	return refuse_at(errno, "reserve space", f, offset);
+	return posix_refuse_at(errno, "reserve space", f, offset);
 }
 
 static enum lsm_err posix_seal(struct env_file *file)
 {
-	if (fchmod(to_file(file)->fd, SEALED_MODE) != 0)
-		return refuse_path(errno, "seal", to_file(file)->path);
+	if (fchmod(posix_file(file)->fd, SEALED_MODE) != 0)
+		return refuse_path(errno, "seal", posix_file(file)->path);
 	return LSM_OK;
 }
 
 static void posix_drop_cache(struct env_file *file)
 {
-	posix_fadvise(to_file(file)->fd, 0, 0, POSIX_FADV_DONTNEED);
+	posix_fadvise(posix_file(file)->fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 /* ---- what needs no file ------------------------------------------------ */
@@ -467,6 +467,9 @@ static const struct env_ops posix_ops = {
     .sync = posix_sync,
     .write_behind = posix_write_behind,
     .preallocate = posix_preallocate,
+    .map = posix_map,
+    .map_store = posix_map_store,
+    .unmap = posix_unmap,
     .seal = posix_seal,
     .drop_cache = posix_drop_cache,
     .random = posix_random,

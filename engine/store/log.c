@@ -29,7 +29,8 @@ static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 	if (err != LSM_OK)
 		goto out;
 	err = wal_writer_create(store->source.pool, &header,
-	                        store->options.log_step_bytes, &log);
+	                        store->options.log_step_bytes,
+	                        store->options.log_map_after, &log);
 	if (err == LSM_OK)
 		err = wal_writer_sync(log);
 	if (err == LSM_OK)

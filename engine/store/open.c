@@ -16,6 +16,7 @@ enum {
 	OPEN_LEVEL_BASE_BYTES = 256 << 20,
 	OPEN_L0_TRIGGER = 4,
 	OPEN_LOG_STEP_BYTES = 64 << 10,
+	OPEN_LOG_MAP_AFTER = 4,
 	OPEN_NOSPACE_WAIT_MS = 5000,
 	/* An arena block is at most this part of a memtable, so that what many
 	   writers reserve at once stays small against the pool. */
@@ -47,6 +48,8 @@ static void set_defaults(struct lsm_options *o, int64_t credit_bytes)
 		o->l0_trigger = OPEN_L0_TRIGGER;
 	if (o->log_step_bytes == 0)
 		o->log_step_bytes = OPEN_LOG_STEP_BYTES;
+	if (o->log_map_after == 0)
+		o->log_map_after = OPEN_LOG_MAP_AFTER;
 	if (o->nospace_wait_ms == 0)
 		o->nospace_wait_ms = OPEN_NOSPACE_WAIT_MS;
 }

@@ -141,7 +141,7 @@ static enum lsm_err write_list_file(const struct manifest_place *place,
 	char name[FILE_NAME_MAX_BYTES];
 	enum lsm_err err;
 
-	err = wal_writer_create(place->pool, &header, 0, &writer);
+	err = wal_writer_create(place->pool, &header, 0, UINT32_MAX, &writer);
 	if (err != LSM_OK)
 		return err;
 	err = wal_writer_append(writer, &payload, 1);
@@ -218,8 +218,9 @@ static enum lsm_err write_first(const struct manifest_place *place,
 	if (err == LSM_OK)
 		err = encode_edit(&edit, &whole);
 	if (err == LSM_OK)
-		err = wal_writer_create(place->dir, &header,
-		                        MANIFEST_STEP_BYTES, &writer);
+		err =
+		    wal_writer_create(place->dir, &header, MANIFEST_STEP_BYTES,
+		                      UINT32_MAX, &writer);
 	if (err != LSM_OK)
 		goto out;
 	payloads[0] = buf_slice(&branch);

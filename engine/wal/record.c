@@ -45,6 +45,22 @@ static uint64_t record_checksum(struct file_id id, uint64_t offset,
 	return checksum_seeded(payload, seed);
 }
 
+void wal_record_header(struct file_id id, uint64_t offset,
+                       const struct wal_record *record,
+                       uint8_t header[WAL_RECORD_HEADER_BYTES])
+{
+	assert(record->payload.len <= WAL_PAYLOAD_MAX_BYTES);
+	assert(offset % WAL_RECORD_ALIGN_BYTES == 0);
+
+	memset(header, 0, WAL_RECORD_HEADER_BYTES);
+	put_u32(header, RECORD_MAGIC);
+	put_u32(header + 4, (uint32_t)record->payload.len);
+	header[TYPE_OFFSET] = (uint8_t)record->type;
+	put_u64(header + SYNCED_OFFSET, record->synced_upto);
+	put_u64(header + CHECKSUM_OFFSET,
+	        record_checksum(id, offset, header, record->payload));
+}
+
 enum lsm_err wal_record_encode(struct file_id id, uint64_t offset,
                                const struct wal_record *record, struct buf *out)
 {
@@ -53,21 +69,12 @@ enum lsm_err wal_record_encode(struct file_id id, uint64_t offset,
 	enum lsm_err err;
 	uint8_t *p;
 
-	assert(record->payload.len <= WAL_PAYLOAD_MAX_BYTES);
-	assert(offset % WAL_RECORD_ALIGN_BYTES == 0);
-
 	err = buf_reserve(out, total);
 	if (err != LSM_OK)
 		return err;
 
 	p = out->data + out->len;
-	memset(p, 0, WAL_RECORD_HEADER_BYTES);
-	put_u32(p, RECORD_MAGIC);
-	put_u32(p + 4, (uint32_t)record->payload.len);
-	p[TYPE_OFFSET] = (uint8_t)record->type;
-	put_u64(p + SYNCED_OFFSET, record->synced_upto);
-	put_u64(p + CHECKSUM_OFFSET,
-	        record_checksum(id, offset, p, record->payload));
+	wal_record_header(id, offset, record, p);
 	if (record->payload.len > 0)
 		memcpy(p + WAL_RECORD_HEADER_BYTES, record->payload.data,
 		       record->payload.len);

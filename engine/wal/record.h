@@ -35,7 +35,12 @@ struct wal_record {
 /* Bytes of a record with such a payload, padding included. */
 size_t wal_record_bytes(size_t payload_len);
 
-/* Append the record that will stand at `offset` of log `id`. Errors: NOMEM. */
+/* The header of the record that will stand at `offset` of log `id`. */
+void wal_record_header(struct file_id id, uint64_t offset,
+                       const struct wal_record *record,
+                       uint8_t header[WAL_RECORD_HEADER_BYTES]);
+
+/* Append that record. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err wal_record_encode(struct file_id id,
                                               uint64_t offset,
                                               const struct wal_record *record,

@@ -11,6 +11,15 @@
  * write-back once for an open file, so of two overlapping syncs one would be
  * told of success while bytes below its offset are lost. A waiter often finds
  * that the sync before its own has covered it.
+ *
+ * Written or mapped. A store into a mapping of the log costs no system call,
+ * survives the process as a write does, and is a hundredth of its price; but
+ * each sync write-protects the page at the end of the log, and the next store
+ * there then costs a fault. So the first appends after a sync are written, and
+ * only those beyond `map_after` stored: a log that is synced after each commit
+ * is never mapped. Large groups are written too, since a page that is
+ * first stored to costs a fault as well. Written first, the page at the end is
+ * also in memory: a store never waits for the disk, nor meets its errors there.
  */
 #include "wal/wal_writer.h"
 
@@ -24,6 +33,7 @@ enum {
 	STEP_MAX_BYTES = WAL_STEP_MAX_BYTES,
 	WRITE_BEHIND_BYTES = 1 << 20,
 	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
+	MAP_MAX_BYTES = 1 << 10,    /* of a group; larger ones are written */
 };
 
 struct wal_writer {
@@ -31,6 +41,7 @@ struct wal_writer {
 	struct env_file *file;
 	struct file_id id;
 	uint64_t step_bytes;
+	uint32_t map_after;
 
 	/* The appending thread's. */
 	struct buf frame;
@@ -38,6 +49,11 @@ struct wal_writer {
 	uint64_t behind_upto; /* write-back was asked for up to here */
 	bool preallocates;
 	bool sealed;
+	bool maps;           /* it did not fail yet */
+	struct env_map *map; /* of what is reserved; NULL: none */
+	uint64_t map_end;
+	uint64_t seen_synced; /* `synced` at the last append */
+	unsigned since_sync;  /* appends since that changed */
 
 	struct sync_mutex sync_mutex;
 
@@ -128,7 +144,7 @@ static enum lsm_err write_header(struct wal_writer *writer,
 
 enum lsm_err wal_writer_create(struct env_dir *pool,
                                const struct file_header *header,
-                               uint32_t step_bytes,
+                               uint32_t step_bytes, uint32_t map_after,
                                struct wal_writer **writer_out)
 {
 	char name[FILE_NAME_MAX_BYTES];
@@ -144,6 +160,8 @@ enum lsm_err wal_writer_create(struct env_dir *pool,
 	writer->id = header->id;
 	writer->step_bytes = step_bytes;
 	writer->preallocates = step_bytes > 0;
+	writer->map_after = map_after;
+	writer->maps = map_after != UINT32_MAX;
 	buf_init(&writer->frame);
 	sync_mutex_init(&writer->sync_mutex, SYNC_RANK_WAL);
 
@@ -170,6 +188,7 @@ void wal_writer_destroy(struct wal_writer *writer)
 {
 	if (writer == NULL)
 		return;
+	env_unmap(writer->map);
 	env_close(writer->file);
 	buf_release(&writer->frame);
 	sync_mutex_destroy(&writer->sync_mutex);
@@ -187,6 +206,31 @@ enum lsm_err wal_writer_reserve(struct wal_writer *writer, uint64_t bytes)
 	                                WAL_RECORD_HEADER_BYTES);
 }
 
+/* The log now reaches to `size`. */
+static void grow_to(struct wal_writer *writer, uint64_t size)
+{
+	atomic_store_explicit(&writer->size, size, memory_order_release);
+
+	if (size - writer->behind_upto >= WRITE_BEHIND_BYTES) {
+		env_write_behind(writer->file, writer->behind_upto,
+		                 size - writer->behind_upto);
+		writer->behind_upto = size;
+	}
+}
+
+static struct wal_record make_record(const struct wal_writer *writer,
+                                     enum wal_record_type type,
+                                     struct slice payload)
+{
+	return (struct wal_record){
+	    .type = type,
+	    .synced_upto = wal_writer_synced(writer),
+	    .payload = payload,
+	};
+}
+
+/* ---- written ----------------------------------------------------------- */
+
 /* Write what is framed to the end of the log. */
 static enum lsm_err write_frame(struct wal_writer *writer)
 {
@@ -197,14 +241,7 @@ static enum lsm_err write_frame(struct wal_writer *writer)
 	                writer->frame.len);
 	if (err != LSM_OK)
 		return fail(writer, err);
-	size += writer->frame.len;
-	atomic_store_explicit(&writer->size, size, memory_order_release);
-
-	if (size - writer->behind_upto >= WRITE_BEHIND_BYTES) {
-		env_write_behind(writer->file, writer->behind_upto,
-		                 size - writer->behind_upto);
-		writer->behind_upto = size;
-	}
+	grow_to(writer, size + writer->frame.len);
 	return LSM_OK;
 }
 
@@ -212,40 +249,22 @@ static enum lsm_err frame_record(struct wal_writer *writer,
                                  enum wal_record_type type,
                                  struct slice payload)
 {
-	struct wal_record record = {
-	    .type = type,
-	    .synced_upto = wal_writer_synced(writer),
-	    .payload = payload,
-	};
+	struct wal_record record = make_record(writer, type, payload);
 
 	return wal_record_encode(writer->id,
 	                         wal_writer_size(writer) + writer->frame.len,
 	                         &record, &writer->frame);
 }
 
-/* Room for the whole group at once, so that it is not copied as it grows. */
-static enum lsm_err reserve_frame(struct wal_writer *writer,
-                                  const struct slice *payloads, size_t count)
-{
-	size_t total = 0;
-
-	for (size_t i = 0; i < count; i++)
-		total += wal_record_bytes(payloads[i].len);
-	return buf_reserve(&writer->frame, total);
-}
-
-enum lsm_err wal_writer_append(struct wal_writer *writer,
-                               const struct slice *payloads, size_t count)
+static enum lsm_err write_group(struct wal_writer *writer,
+                                const struct slice *payloads, size_t count,
+                                uint64_t bytes)
 {
 	enum lsm_err err;
 
-	assert(!writer->sealed);
-	err = sticky_error(writer);
-	if (err != LSM_OK || count == 0)
-		return err;
-
+	/* Room for all at once, so that it is not copied as it grows. */
 	buf_clear(&writer->frame);
-	err = reserve_frame(writer, payloads, count);
+	err = buf_reserve(&writer->frame, bytes);
 	for (size_t i = 0; err == LSM_OK && i < count; i++)
 		err = frame_record(writer, WAL_RECORD_DATA, payloads[i]);
 	if (err == LSM_OK)
@@ -253,6 +272,86 @@ enum lsm_err wal_writer_append(struct wal_writer *writer,
 	if (writer->frame.cap > FRAME_KEEP_BYTES)
 		buf_release(&writer->frame);
 	return err;
+}
+
+/* ---- mapped ------------------------------------------------------------ */
+
+/* Map what is reserved from the end of the log on. */
+static void map_rest(struct wal_writer *writer)
+{
+	uint64_t size = wal_writer_size(writer);
+
+	env_unmap(writer->map);
+	if (env_map(writer->file, size, writer->reserved_upto - size,
+	            &writer->map) == LSM_OK)
+		writer->map_end = writer->reserved_upto;
+	else
+		writer->maps = false; /* whatever it was: there is write */
+}
+
+/* Whether the next `bytes` are to be stored; there is a mapping then. */
+static bool may_store(struct wal_writer *writer, uint64_t bytes)
+{
+	uint64_t end = wal_writer_size(writer) + bytes;
+	uint64_t synced = wal_writer_synced(writer);
+
+	if (synced != writer->seen_synced) {
+		writer->seen_synced = synced;
+		writer->since_sync = 0;
+	}
+	if (writer->since_sync < writer->map_after) {
+		writer->since_sync++;
+		return false;
+	}
+	if (!writer->maps || bytes > MAP_MAX_BYTES ||
+	    end > writer->reserved_upto)
+		return false;
+	if (writer->map == NULL || end > writer->map_end)
+		map_rest(writer);
+	return writer->map != NULL;
+}
+
+/* Padding stays what it is, the zeros of what was never written. */
+static enum lsm_err store_group(struct wal_writer *writer,
+                                const struct slice *payloads, size_t count)
+{
+	uint64_t at = wal_writer_size(writer);
+	enum lsm_err err = LSM_OK;
+
+	for (size_t i = 0; err == LSM_OK && i < count; i++) {
+		struct wal_record record =
+		    make_record(writer, WAL_RECORD_DATA, payloads[i]);
+		uint8_t header[WAL_RECORD_HEADER_BYTES];
+
+		wal_record_header(writer->id, at, &record, header);
+		err = env_map_store(writer->map, at, header, sizeof(header));
+		if (err == LSM_OK && payloads[i].len > 0)
+			err = env_map_store(writer->map, at + sizeof(header),
+			                    payloads[i].data, payloads[i].len);
+		at += wal_record_bytes(payloads[i].len);
+	}
+	if (err != LSM_OK)
+		return fail(writer, err);
+	grow_to(writer, at);
+	return LSM_OK;
+}
+
+/* ---- append, sync, seal ------------------------------------------------ */
+
+enum lsm_err wal_writer_append(struct wal_writer *writer,
+                               const struct slice *payloads, size_t count)
+{
+	enum lsm_err err = sticky_error(writer);
+	uint64_t bytes = 0;
+
+	assert(!writer->sealed);
+	if (err != LSM_OK || count == 0)
+		return err;
+	for (size_t i = 0; i < count; i++)
+		bytes += wal_record_bytes(payloads[i].len);
+	if (may_store(writer, bytes))
+		return store_group(writer, payloads, count);
+	return write_group(writer, payloads, count, bytes);
 }
 
 enum lsm_err wal_writer_sync(struct wal_writer *writer)
@@ -296,6 +395,8 @@ enum lsm_err wal_writer_seal(struct wal_writer *writer)
 		return err;
 	/* From here the log is at its end, whatever its mode says. */
 	writer->sealed = true;
+	env_unmap(writer->map);
+	writer->map = NULL;
 	buf_release(&writer->frame);
 	err = env_seal(writer->file);
 	return err == LSM_OK ? LSM_OK : fail(writer, err);

@@ -25,12 +25,15 @@ struct wal_writer;
  * Make the file of `header` (a log, or a manifest, which has the same framing)
  * in the folder `pool`, under the name that file_name_format() gives it, with
  * its first step preallocated (step_bytes 0: nothing ever is) and its header
- * written. Neither the file nor the folder is synced. On error no file is left.
+ * written. Neither the file nor the folder is synced. After each sync so many
+ * appends are written before the log is mapped (UINT32_MAX: it never is).
+ * On error no file is left.
  * Errors: those of env.
  */
 LSM_MUST_CHECK enum lsm_err wal_writer_create(struct env_dir *pool,
                                               const struct file_header *header,
                                               uint32_t step_bytes,
+                                              uint32_t map_after,
                                               struct wal_writer **writer_out);
 
 /* Close, without sealing; NULL is allowed. */

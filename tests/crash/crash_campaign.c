@@ -161,6 +161,8 @@ static struct fault_answer on_call(void *ctx, const struct fault_call *call)
 		answer.err = LSM_ERR_NO_LINK;
 	if (!site_is_change(call->op))
 		return answer;
+	if (call->op == FAULT_STORE)
+		atomic_fetch_add(&c->stores, 1);
 	hold_flush(c, call);
 	take_images(c, call);
 	if (call->op == FAULT_SYNC || call->op == FAULT_DIR_SYNC) {

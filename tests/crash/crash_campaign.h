@@ -72,6 +72,7 @@ struct campaign {
 	atomic_bool created, dest_done;
 	atomic_int phase;
 	atomic_uint window_left, skipped;
+	atomic_uint stores; /* into mapped logs */
 
 	pthread_mutex_t mu;
 	pthread_cond_t exported;

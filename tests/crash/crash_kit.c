@@ -333,6 +333,7 @@ enum lsm_err kit_open(struct lsm_runtime *runtime, const struct env *env,
 	options.level_base_bytes = 8 << 10;
 	options.l0_trigger = 2;
 	options.log_step_bytes = 2 << 10;
+	options.log_map_after = 1;
 	options.nospace_wait_ms = 20;
 	return lsm_open(runtime, path, &options, store_out);
 }

@@ -30,6 +30,7 @@ bool site_is_change(enum fault_op op)
 	case FAULT_WRITE:
 	case FAULT_SYNC:
 	case FAULT_PREALLOCATE:
+	case FAULT_STORE:
 	case FAULT_SEAL:
 		return true;
 	default:

@@ -34,9 +34,12 @@ static void run(struct campaign *c)
 {
 	bool good = campaign_run(c);
 
-	fprintf(stderr, "%llu images, %llu of them in a recovery\n",
-	        (unsigned long long)c->checked, (unsigned long long)c->nested);
+	fprintf(stderr, "%llu images, %llu of them in a recovery; %u stores\n",
+	        (unsigned long long)c->checked, (unsigned long long)c->nested,
+	        atomic_load(&c->stores));
 	ck_assert_msg(good, "%s", c->why.text);
+	/* Logs were mapped, not written alone. */
+	ck_assert_uint_gt(atomic_load(&c->stores), 100);
 	campaign_release(c);
 }
 

@@ -32,6 +32,12 @@ struct fault_file {
 	char label[];
 };
 
+struct fault_map {
+	struct env_map base;
+	struct env_map *inner;
+	struct fault_file *file;
+};
+
 static struct env_fault *to_env(const struct env *env)
 {
 	return (struct env_fault *)env;
@@ -69,6 +75,8 @@ const char *fault_op_name(enum fault_op op)
 	    [FAULT_WRITE] = "write",
 	    [FAULT_SYNC] = "sync",
 	    [FAULT_PREALLOCATE] = "preallocate",
+	    [FAULT_MAP] = "map",
+	    [FAULT_STORE] = "store",
 	    [FAULT_SEAL] = "seal",
 	    [FAULT_RANDOM] = "random",
 	};
@@ -333,6 +341,46 @@ static enum lsm_err fault_preallocate(struct env_file *file, uint64_t offset,
 	return env_preallocate(to_file(file)->inner, offset, len);
 }
 
+static enum lsm_err fault_map(struct env_file *file, uint64_t offset,
+                              uint64_t len, struct env_map **map_out)
+{
+	enum lsm_err err = ask_file(file, FAULT_MAP).err;
+	struct fault_map *map;
+
+	if (err != LSM_OK)
+		return err;
+	map = malloc(sizeof(*map));
+	if (map == NULL)
+		return LSM_ERR_NOMEM;
+	err = env_map(to_file(file)->inner, offset, len, &map->inner);
+	if (err != LSM_OK) {
+		free(map);
+		return err;
+	}
+	map->base.env = file->env;
+	map->file = to_file(file);
+	*map_out = &map->base;
+	return LSM_OK;
+}
+
+static enum lsm_err fault_map_store(struct env_map *base, uint64_t offset,
+                                    const void *data, size_t len)
+{
+	struct fault_map *map = (struct fault_map *)base;
+	enum lsm_err err = ask_file(&map->file->base, FAULT_STORE).err;
+
+	return err != LSM_OK ? err
+	                     : env_map_store(map->inner, offset, data, len);
+}
+
+static void fault_unmap(struct env_map *base)
+{
+	struct fault_map *map = (struct fault_map *)base;
+
+	env_unmap(map->inner);
+	free(map);
+}
+
 static enum lsm_err fault_seal(struct env_file *file)
 {
 	enum lsm_err err = ask_file(file, FAULT_SEAL).err;
@@ -437,6 +485,9 @@ static const struct env_ops fault_ops = {
     .sync = fault_sync,
     .write_behind = fault_write_behind,
     .preallocate = fault_preallocate,
+    .map = fault_map,
+    .map_store = fault_map_store,
+    .unmap = fault_unmap,
     .seal = fault_seal,
     .drop_cache = fault_drop_cache,
     .random = fault_random,

@@ -37,6 +37,8 @@ enum fault_op {
 	FAULT_WRITE,
 	FAULT_SYNC,
 	FAULT_PREALLOCATE,
+	FAULT_MAP,
+	FAULT_STORE, /* through a mapping */
 	FAULT_SEAL,
 	FAULT_RANDOM,
 	FAULT_OPS, /* how many there are */

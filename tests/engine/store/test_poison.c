@@ -72,16 +72,29 @@ static void expect_poisoned(void)
 	kit_expect_filled(kit.store, "k", FILLED, "first");
 }
 
-START_TEST(failed_log_write_poisons)
+static void append_fails(enum fault_op op)
 {
-	kit_fill(kit.store, "k", FILLED, "first");
 	kit_log_begin();
-	kit_fail(&kit, FAULT_WRITE, ".wal", LSM_ERR_IO, 1);
+	kit_fail(&kit, op, ".wal", LSM_ERR_IO, 1);
 	ASSERT_ERR(kit_try_put(kit.store, "late", "1"), POISONED);
 	ck_assert_uint_eq(kit_log_errors(), 1);
 	ck_assert(kit_log_has(KIT_PATH, "log could not be written"));
 	kit_expect(kit.store, "late", NULL);
 	expect_poisoned();
+}
+
+START_TEST(failed_log_write_poisons)
+{
+	kit_fill(kit.store, "k", FILLED, "first");
+	ASSERT_OK(lsm_sync(kit.store)); /* what comes next is written */
+	append_fails(FAULT_WRITE);
+}
+END_TEST
+
+START_TEST(failed_store_into_a_mapped_log_poisons)
+{
+	kit_fill(kit.store, "k", FILLED, "first");
+	append_fails(FAULT_STORE);
 }
 END_TEST
 
@@ -246,6 +259,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, failed_log_write_poisons);
+	tcase_add_test(tc, failed_store_into_a_mapped_log_poisons);
 	tcase_add_test(tc, poison_wakes_every_waiter);
 	tcase_add_test(tc, failed_log_sync_poisons);
 	tcase_add_test(tc, failed_log_seal_poisons);

@@ -283,7 +283,7 @@ static void forge_list(const struct slice *payloads, size_t count, bool seal)
 
 	list_name(name);
 	must_be_ok(env_unlink(branch.place.pool, name));
-	must_be_ok(wal_writer_create(branch.place.pool, &header, 0, &writer));
+	must_be_ok(wal_writer_create(branch.place.pool, &header, 0, UINT32_MAX, &writer));
 	must_be_ok(wal_writer_append(writer, payloads, count));
 	if (seal)
 		must_be_ok(wal_writer_seal(writer));
@@ -332,7 +332,7 @@ static void forge_manifest(const struct slice *payloads, size_t count)
 	struct wal_writer *writer;
 	char line[FILE_NAME_MAX_BYTES + 1];
 
-	must_be_ok(wal_writer_create(branch.place.dir, &header, 0, &writer));
+	must_be_ok(wal_writer_create(branch.place.dir, &header, 0, UINT32_MAX, &writer));
 	must_be_ok(wal_writer_append(writer, payloads, count));
 	wal_writer_destroy(writer);
 	manifest_name(line);

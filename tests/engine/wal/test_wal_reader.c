@@ -324,7 +324,7 @@ START_TEST(manifest_is_a_log_of_its_own_name)
 	bool more;
 
 	header.kind = FILE_KIND_MANIFEST;
-	ck_assert_int_eq(wal_writer_create(pool, &header, STEP, &writer),
+	ck_assert_int_eq(wal_writer_create(pool, &header, STEP, 4, &writer),
 	                 LSM_OK);
 	ck_assert_int_eq(append_one(writer, "edit", 4), LSM_OK);
 	wal_writer_destroy(writer);

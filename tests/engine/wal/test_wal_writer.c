@@ -179,7 +179,7 @@ START_TEST(second_log_of_a_name_is_refused_and_the_first_stays)
 {
 	struct wal_writer *first = new_log(), *second;
 
-	ck_assert_int_eq(wal_writer_create(pool, &log_header, STEP, &second),
+	ck_assert_int_eq(wal_writer_create(pool, &log_header, STEP, 4, &second),
 	                 LSM_ERR_EXISTS);
 	ck_assert_ptr_null(second);
 	expect_records(NULL, 0);
@@ -280,7 +280,7 @@ static enum lsm_err whole_life(struct wal_writer **writer_out)
 	struct wal_writer *writer;
 	enum lsm_err err;
 
-	err = wal_writer_create(pool, &log_header, STEP, &writer);
+	err = wal_writer_create(pool, &log_header, STEP, 4, &writer);
 	*writer_out = writer;
 	if (err == LSM_OK)
 		err = append_one(writer, "one", 3);

@@ -44,7 +44,7 @@ struct wal_writer *new_log(void)
 {
 	struct wal_writer *writer;
 
-	ck_assert_int_eq(wal_writer_create(pool, &log_header, STEP, &writer),
+	ck_assert_int_eq(wal_writer_create(pool, &log_header, STEP, 4, &writer),
 	                 LSM_OK);
 	return writer;
 }
