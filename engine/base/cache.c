@@ -14,6 +14,7 @@
 #include "base/cache.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/checksum.h"
@@ -31,20 +32,30 @@ enum {
 	CACHE_EVICT_STEPS = 1024,
 };
 
+/* What a lookup touches comes first, to lie in one cache line. */
 struct cache_handle {
+	/* Guarded by the shard's mutex. */
+	struct cache_handle *next; /* in its bucket; then in a list of dead */
+
 	/* Constant after creation. */
-	struct cache_key key;
 	uint64_t hash;
-	uint64_t charge_bytes; /* of the value, and of this struct */
+	struct cache_key key;
 	void *value;
-	cache_destroy_fn destroy;
+
+	/*
+	 * Handles, and one while it is listed. It only grows under the shard's
+	 * mutex; the last to let go frees the entry. Release when dropping,
+	 * acquire before freeing: whoever frees sees what others did with it.
+	 */
+	atomic_uint refs;
 
 	/* Guarded by the shard's mutex. */
-	uint64_t handles;
-	bool listed;
-	bool marked;               /* looked up since the hand came by */
-	struct cache_handle *next; /* in its bucket; then in a list of dead */
+	bool marked; /* looked up since the hand came by */
 	struct cache_handle *ring_prev, *ring_next; /* while listed */
+
+	/* Constant after creation. */
+	uint64_t charge_bytes; /* of the value, and of this struct */
+	cache_destroy_fn destroy;
 };
 
 struct shard {
@@ -160,9 +171,19 @@ static void list_entry(struct shard *shard, struct cache_handle *entry)
 	entry->next = NULL;
 	*link = entry;
 	ring_add(shard, entry);
-	entry->listed = true;
+	atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed);
 	shard->listed_count++;
 	shard->used_bytes += entry->charge_bytes;
+}
+
+/* Let go of one reference; whether it was the last. */
+static bool drop_ref(struct cache_handle *entry)
+{
+	unsigned before =
+	    atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel);
+
+	assert(before > 0);
+	return before == 1;
 }
 
 /* Take *link out; it goes to *dead unless someone holds a handle. */
@@ -174,10 +195,9 @@ static void unlist_entry(struct shard *shard, struct cache_handle **link,
 	sync_assert_held(&shard->mutex);
 	*link = entry->next;
 	ring_remove(shard, entry);
-	entry->listed = false;
 	shard->listed_count--;
 	shard->used_bytes -= entry->charge_bytes;
-	if (entry->handles == 0) {
+	if (drop_ref(entry)) {
 		entry->next = *dead;
 		*dead = entry;
 	}
@@ -201,7 +221,9 @@ static bool make_room(struct shard *shard, uint64_t charge_bytes,
 		if (steps-- == 0)
 			return false;
 		shard->hand = entry->ring_next;
-		if (entry->handles > 0)
+		/* Nobody else can get a handle: that takes the mutex. */
+		if (atomic_load_explicit(&entry->refs, memory_order_acquire) >
+		    1)
 			continue;
 		if (entry->marked)
 			entry->marked = false;
@@ -244,7 +266,7 @@ static void shard_release(struct shard *shard)
 	while (shard->hand != NULL) {
 		struct cache_handle *entry = shard->hand;
 
-		assert(entry->handles == 0);
+		assert(atomic_load(&entry->refs) == 1);
 		unlist_entry(shard, find_link(shard, entry->hash, &entry->key),
 		             &dead);
 	}
@@ -300,7 +322,9 @@ struct cache_handle *cache_lookup(struct cache *cache,
 	sync_lock(&shard->mutex);
 	entry = *find_link(shard, hash, key);
 	if (entry != NULL) {
-		entry->handles++;
+		/* Relaxed: the mutex orders it against unlisting. */
+		atomic_fetch_add_explicit(&entry->refs, 1,
+		                          memory_order_relaxed);
 		entry->marked = true;
 		shard->hits++;
 	} else {
@@ -329,7 +353,7 @@ enum lsm_err cache_insert(struct cache *cache, const struct cache_key *key,
 	entry->charge_bytes = charge_bytes + sizeof(*entry);
 	entry->value = value;
 	entry->destroy = destroy;
-	entry->handles = 1;
+	atomic_init(&entry->refs, 1);
 
 	shard = shard_of(cache, entry->hash);
 	sync_lock(&shard->mutex);
@@ -352,19 +376,8 @@ void *cache_value(const struct cache_handle *handle)
 
 void cache_release(struct cache *cache, struct cache_handle *handle)
 {
-	struct shard *shard;
-	bool last;
-
-	if (handle == NULL)
-		return;
-	shard = shard_of(cache, handle->hash);
-	sync_lock(&shard->mutex);
-	assert(handle->handles > 0);
-	handle->handles--;
-	last = handle->handles == 0 && !handle->listed;
-	sync_unlock(&shard->mutex);
-
-	if (last) {
+	(void)cache;
+	if (handle != NULL && drop_ref(handle)) {
 		handle->next = NULL;
 		destroy_dead(handle);
 	}

@@ -9,7 +9,8 @@
  * the caller alone, uncached, and dies with its handle.
  *
  * Threads: every function from any thread. Locks: one shard's mutex, a near
- * leaf; `destroy` callbacks run with no lock held.
+ * leaf, and none to let go of a handle; `destroy` callbacks run with no lock
+ * held.
  */
 #ifndef LSM_BASE_CACHE_H
 #define LSM_BASE_CACHE_H
