@@ -128,7 +128,7 @@ struct lsm_options {
 	bool read_only;          /* change nothing on disk */
 	uint64_t memtable_bytes; /* seal at this size; 0: 3/8 of the credit,
 	                               or 64 MiB when credit is off */
-	uint32_t block_bytes;    /* uncompressed target; 0: 8 KiB */
+	uint32_t block_bytes;    /* uncompressed target; 0: 4 KiB */
 	uint64_t table_bytes;    /* compaction output; 0: 32 MiB */
 	uint64_t
 	    level_base_bytes; /* largest size of the base level; 0: 256 MiB */

@@ -11,7 +11,7 @@
 
 enum {
 	OPEN_MEMTABLE_BYTES = 64 << 20, /* where credit is off */
-	OPEN_BLOCK_BYTES = 8 << 10,
+	OPEN_BLOCK_BYTES = 4 << 10,
 	OPEN_TABLE_BYTES = 32 << 20,
 	OPEN_LEVEL_BASE_BYTES = 256 << 20,
 	OPEN_L0_TRIGGER = 4,

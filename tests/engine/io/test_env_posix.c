@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,7 +28,12 @@ static size_t max_step;        /* bytes that a read or write moves; 0: all */
 static unsigned interruptions; /* so many EINTR first */
 static int write_errno, sync_errno, link_errno, noreplace_errno;
 static int fallocate_errno;
+static int cached_errno;    /* of a read that is not to wait; 0: it reads */
+static size_t cached_bytes; /* that are cached of each read; 0: all */
 static unsigned calls;
+
+static unsigned advised; /* how often neighbours were asked for; which, last */
+static off_t advised_offset, advised_len;
 
 static bool is_interrupted(void)
 {
@@ -55,6 +61,31 @@ ssize_t pread(int fd, void *data, size_t len, off_t offset)
 	if (is_interrupted())
 		return -1;
 	return syscall(SYS_pread64, fd, data, step_of(len), offset);
+}
+
+ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset,
+                int flags)
+{
+	size_t len = parts[0].iov_len;
+
+	if (count != 1 || flags != RWF_NOWAIT)
+		return fail_with(EINVAL);
+	if (cached_errno != 0)
+		return fail_with(cached_errno);
+	if (cached_bytes != 0 && len > cached_bytes)
+		len = cached_bytes;
+	return syscall(SYS_pread64, fd, parts[0].iov_base, len, offset);
+}
+
+int posix_fadvise(int fd, off_t offset, off_t len, int advice)
+{
+	(void)fd;
+	if (advice != POSIX_FADV_WILLNEED)
+		return 0;
+	advised++;
+	advised_offset = offset;
+	advised_len = len;
+	return EIO; /* nobody is to mind */
 }
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
@@ -127,6 +158,9 @@ static void setup(void)
 	link_errno = 0;
 	noreplace_errno = 0;
 	fallocate_errno = 0;
+	cached_errno = 0;
+	cached_bytes = 0;
+	advised = 0;
 	tmp_make(&tmp);
 	ok(env_dir_open(env_posix(), tmp.path, &root));
 }
@@ -184,6 +218,7 @@ START_TEST(short_and_interrupted_calls_move_all_bytes)
 	ok(env_write(file, 0, "0123456789", 10));
 	ck_assert_uint_eq(calls, 6);
 	interruptions = 2;
+	cached_errno = EAGAIN;
 	ok(env_read(file, 0, got, 10, &len));
 	ck_assert_uint_eq(len, 10);
 	ck_assert_str_eq(got, "0123456789");
@@ -191,6 +226,40 @@ START_TEST(short_and_interrupted_calls_move_all_bytes)
 	ok(env_sync(file));
 	interruptions = 1;
 	ok(env_preallocate(file, 0, 100));
+	ok(env_close(file));
+	ck_assert_uint_eq(lines, 0);
+}
+END_TEST
+
+START_TEST(a_read_that_must_wait_fetches_its_neighbourhood)
+{
+	enum { BYTES = 400000, AT = 300001, LEN = 5000, NEAR = 128 << 10 };
+	static uint8_t bytes[BYTES], got[BYTES];
+	struct env_file *file = create("f");
+	size_t len;
+
+	for (size_t i = 0; i < BYTES; i++)
+		bytes[i] = (uint8_t)(i * 7 / 3);
+	ok(env_write(file, 0, bytes, BYTES));
+	for (int i = 0; i < 4; i++) {
+		/* All is cached, a part, nothing, or nobody knows. */
+		cached_bytes = i == 1 ? 1234 : 0;
+		cached_errno = i == 2 ? EAGAIN : i == 3 ? EOPNOTSUPP : 0;
+		advised = 0;
+		ok(env_read(file, AT, got, LEN, &len));
+		ck_assert_uint_eq(len, LEN);
+		ck_assert_mem_eq(got, bytes + AT, LEN);
+		ck_assert_uint_eq(advised, i == 1 || i == 2);
+	}
+	ck_assert_int_eq(advised_offset, AT / NEAR * NEAR);
+	ck_assert_int_eq(advised_len, NEAR);
+	/* A large read is its own neighbourhood. */
+	advised = 0;
+	cached_errno = EAGAIN;
+	ok(env_read(file, 0, got, BYTES, &len));
+	ck_assert_uint_eq(len, BYTES);
+	ck_assert_mem_eq(got, bytes, BYTES);
+	ck_assert_uint_eq(advised, 0);
 	ok(env_close(file));
 	ck_assert_uint_eq(lines, 0);
 }
@@ -330,6 +399,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, short_and_interrupted_calls_move_all_bytes);
+	tcase_add_test(tc, a_read_that_must_wait_fetches_its_neighbourhood);
 	tcase_add_test(tc, a_failure_is_one_line_with_folder_name_and_reason);
 	tcase_add_test(tc, what_is_missing_or_there_is_not_logged);
 	tcase_add_test(tc, a_refused_link_says_so_unlogged);
