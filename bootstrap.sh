@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# bootstrap.sh: from a fresh checkout to a mounted filesystem, or to a tested one.
+# bootstrap.sh: from a fresh checkout to a mounted filesystem, or to a tested or a
+# measured one.
 # Everything that it prints on stdout is for pasting; the rest goes to stderr.
 set -eu
 
@@ -10,6 +11,7 @@ usage() {
 	cat <<'END'
 Usage: ./bootstrap.sh run [STORE MOUNTPOINT]
        ./bootstrap.sh check
+       ./bootstrap.sh bench [ARGUMENT]...
        ./bootstrap.sh --help
 
 run    install what is missing, build in build/run, make the store if there is
@@ -17,8 +19,10 @@ run    install what is missing, build in build/run, make the store if there is
        the store and the mountpoint are shalefs-demo/store and shalefs-demo/mnt
        beside the checkout.
 check  install what is missing, build in build/check, run the whole test suite.
+bench  install what is missing, other engines too, build in build/bench, measure
+       ours beside them. The arguments are those of kvbench: bench --help.
 
-Both can be run again at any time. CC and CFLAGS are passed on to configure.
+All can be run again at any time. CC and CFLAGS are passed on to configure.
 END
 }
 
@@ -51,6 +55,9 @@ check   sqlite3         sqlite              sqlite      sqlite
 check   attr            attr                attr        attr
 check   procps          procps-ng           procps-ng   procps
 check   util-linux      util-linux          util-linux  util-linux
+bench   librocksdb-dev  rocksdb-devel       rocksdb     rocksdb-dev
+bench   libleveldb-dev  leveldb-devel       leveldb     leveldb-dev
+bench   liblmdb-dev     lmdb-devel          lmdb        lmdb-dev
 '
 
 say() {
@@ -94,7 +101,7 @@ is_installed() {
 	esac
 }
 
-# The names that `build` (and `check` if $1 says so) need and that are missing.
+# The names that `build` (and $1, `check` or `bench`) need and that are missing.
 missing_packages() {
 	case $manager in
 	apt-get) column=2 ;;
@@ -287,6 +294,16 @@ check() {
 	make -C "$top/build/check" check VERBOSE=1 >&2
 }
 
+# ---- bench --------------------------------------------------------------------
+
+bench() {
+	install_packages bench
+	build_in "$top/build/bench" --disable-asserts
+	make -C "$top/build/bench" -j2 tests/bench/kvbench >&2 ||
+		die "the bench could not be built"
+	exec "$top/build/bench/tests/bench/kvbench" "$@"
+}
+
 case ${1-} in
 run)
 	case $# in
@@ -301,6 +318,10 @@ run)
 check)
 	[ $# -eq 1 ] || { usage >&2; exit 2; }
 	check
+	;;
+bench)
+	shift
+	bench "$@"
 	;;
 --help | -h) usage ;;
 *)

@@ -44,7 +44,8 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
 
 uint64_t histogram_at(const struct histogram *histogram, double fraction)
 {
-	double wanted = fraction * (double)histogram->count;
+	/* A little less, for the product may be rounded up. */
+	double wanted = fraction * (double)histogram->count * (1 - 1e-12);
 	uint64_t seen = 0;
 
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {

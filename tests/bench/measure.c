@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { WALK_DESCRIPTORS = 16 };
@@ -48,6 +49,16 @@ enum lsm_err measure_io(struct measure_io *io)
 	if (err == LSM_OK)
 		err = number("/proc/self/io", "write_bytes:", &io->write_bytes);
 	return err;
+}
+
+double measure_cpu_s(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_SELF, &usage) != 0)
+		return 0;
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 enum lsm_err measure_peak(uint64_t *bytes_out)

@@ -15,6 +15,9 @@ struct measure_io {
 /* Errors of all: IO, after it was printed. */
 LSM_MUST_CHECK enum lsm_err measure_io(struct measure_io *io);
 
+/* Processor time of all threads so far, in the kernel too. */
+double measure_cpu_s(void);
+
 /* The most memory that was resident since measure_reset_peak(), or since the
    start where the kernel cannot reset it. */
 LSM_MUST_CHECK enum lsm_err measure_peak(uint64_t *bytes_out);

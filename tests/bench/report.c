@@ -13,13 +13,15 @@ struct figures {
 	double amplification, space;          /* ratios; 0: not applicable */
 	double p50_us, p99_us, p999_us, max_us;
 	double peak_mib, settled_s, foreground_s, read_mib;
+	double cpu_us; /* of the processors, for one operation */
 };
 
 /* Ours against the better rival, each figure by itself. */
 struct ratios {
 	char name[64];
 	enum phase_goal goal;
-	double settled_rate, foreground_rate, amplification, space, p999, peak;
+	double settled_rate, foreground_rate, amplification, space, p999, peak,
+	    cpu;
 };
 
 enum { RATIOS_MAX = 256 };
@@ -106,6 +108,11 @@ static double read_mib(const struct run_result *r)
 	return (double)r->disk_read_bytes / (1 << 20);
 }
 
+static double cpu_us(const struct run_result *r)
+{
+	return ratio(r->cpu_s * 1e6, (double)r->ops);
+}
+
 static double settled_s(const struct run_result *r)
 {
 	return r->settled_s;
@@ -116,13 +123,14 @@ static double foreground_s(const struct run_result *r)
 	return r->foreground_s;
 }
 
-static struct figures figures_of(const struct report_runs *runs, unsigned phase)
+static struct figures figures_of(const struct report_runs *runs, unsigned phase,
+                                 bool writes)
 {
 	return (struct figures){
 	    .settled_rate = median(runs, phase, settled_rate),
 	    .foreground_rate = median(runs, phase, foreground_rate),
-	    .amplification = median(runs, phase, amplification),
-	    .space = median(runs, phase, space),
+	    .amplification = writes ? median(runs, phase, amplification) : 0,
+	    .space = writes ? median(runs, phase, space) : 0,
 	    .p50_us = median(runs, phase, p50_us),
 	    .p99_us = median(runs, phase, p99_us),
 	    .p999_us = median(runs, phase, p999_us),
@@ -131,6 +139,7 @@ static struct figures figures_of(const struct report_runs *runs, unsigned phase)
 	    .settled_s = median(runs, phase, settled_s),
 	    .foreground_s = median(runs, phase, foreground_s),
 	    .read_mib = median(runs, phase, read_mib),
+	    .cpu_us = median(runs, phase, cpu_us),
 	};
 }
 
@@ -162,13 +171,28 @@ void report_begin(const struct run_settings *settings, unsigned repeats)
 	all_json = json_array();
 }
 
+enum { CELL_BYTES = 16 };
+
+/* A ratio, or a dash where there is none. */
+static const char *cell(char out[CELL_BYTES], double value)
+{
+	if (value > 0)
+		snprintf(out, CELL_BYTES, "%.2f", value);
+	else
+		snprintf(out, CELL_BYTES, "-");
+	return out;
+}
+
 static void print_engine(const char *name, const struct figures *f)
 {
-	printf("  %-13s %10.0f %10.0f %8.2f %8.2f %7.2f %7.2f %9.1f %9.1f "
-	       "%9.1f %10.0f %8.1f %8.1f\n",
+	char written[CELL_BYTES], kept[CELL_BYTES];
+
+	printf("  %-13s %10.0f %10.0f %8.2f %8.2f %7.2f %7s %7s %9.1f "
+	       "%9.1f %9.1f %10.0f %8.1f %8.1f\n",
 	       name, f->settled_rate, f->foreground_rate, f->settled_s,
-	       f->foreground_s, f->amplification, f->space, f->p50_us,
-	       f->p99_us, f->p999_us, f->max_us, f->peak_mib, f->read_mib);
+	       f->foreground_s, f->cpu_us, cell(written, f->amplification),
+	       cell(kept, f->space), f->p50_us, f->p99_us, f->p999_us,
+	       f->max_us, f->peak_mib, f->read_mib);
 }
 
 static void better(double *best, double value, bool more)
@@ -186,6 +210,7 @@ static void take_best(struct figures *best, const struct figures *f)
 	better(&best->space, f->space, false);
 	better(&best->p999_us, f->p999_us, false);
 	better(&best->peak_mib, f->peak_mib, false);
+	better(&best->cpu_us, f->cpu_us, false);
 }
 
 /* What a phase is to reach, by kind; 0: nothing. */
@@ -204,23 +229,28 @@ static double rate_goal(enum phase_goal goal)
 	return 0;
 }
 
+static char mark(bool missed)
+{
+	return missed ? '!' : ' ';
+}
+
 static void print_ratios(const struct ratios *r)
 {
-	double wanted = rate_goal(r->goal);
+	char written[CELL_BYTES], kept[CELL_BYTES];
 
-	printf("%-26s %6.2f%c %6.2f %7.2f%c %7.2f %7.2f%c %7.2f%c\n", r->name,
-	       r->settled_rate, r->settled_rate < wanted ? '!' : ' ',
-	       r->foreground_rate, r->amplification,
-	       r->goal == GOAL_CHUNK && r->amplification > 0.5 ? '!' : ' ',
-	       r->space, r->p999,
-	       r->goal == GOAL_LOAD && r->p999 > 0.5 ? '!' : ' ', r->peak,
-	       r->peak > 1 ? '!' : ' ');
+	printf("%-26s %6.2f%c %6.2f %6.2f %7s%c %7s %7.2f%c %7.2f%c\n", r->name,
+	       r->settled_rate, mark(r->settled_rate < rate_goal(r->goal)),
+	       r->foreground_rate, r->cpu, cell(written, r->amplification),
+	       mark(r->goal == GOAL_CHUNK && r->amplification > 0.5),
+	       cell(kept, r->space), r->p999,
+	       mark(r->goal == GOAL_LOAD && r->p999 > 0.5), r->peak,
+	       mark(r->peak > 1));
 }
 
 static void print_ratios_head(const char *first)
 {
-	printf("%-26s %6s  %6s %7s  %7s %7s  %7s\n", first, "rate", "fore",
-	       "amplif", "space", "p99.9", "memory");
+	printf("%-26s %6s  %6s %6s %7s  %7s %7s  %7s\n", first, "rate", "fore",
+	       "cpu", "amplif", "space", "p99.9", "memory");
 }
 
 static void note_ratios(const struct workload *workload,
@@ -242,6 +272,7 @@ static void note_ratios(const struct workload *workload,
 	r->space = ratio(ours->space, best->space);
 	r->p999 = ratio(ours->p999_us, best->p999_us);
 	r->peak = ratio(ours->peak_mib, best->peak_mib);
+	r->cpu = ratio(ours->cpu_us, best->cpu_us);
 	print_ratios_head("  ratios to the better");
 	print_ratios(r);
 }
@@ -251,14 +282,15 @@ static void note_json(const struct workload *workload,
                       const struct figures *f)
 {
 	json_t *row = json_pack(
-	    "{ss ss ss sf sf sf sf sf sf sf sf sf sf sf sf}", "workload",
+	    "{ss ss ss sf sf sf sf sf sf sf sf sf sf sf sf sf}", "workload",
 	    workload->name, "phase", phase->name, "engine", engine,
 	    "ops_per_second", f->settled_rate, "ops_per_second_foreground",
 	    f->foreground_rate, "seconds", f->settled_s, "seconds_foreground",
 	    f->foreground_s, "write_amplification", f->amplification,
 	    "space_over_live", f->space, "p50_us", f->p50_us, "p99_us",
 	    f->p99_us, "p999_us", f->p999_us, "max_us", f->max_us,
-	    "peak_resident_mib", f->peak_mib, "disk_read_mib", f->read_mib);
+	    "peak_resident_mib", f->peak_mib, "disk_read_mib", f->read_mib,
+	    "cpu_us", f->cpu_us);
 
 	if (all_json == NULL || row == NULL ||
 	    json_array_append_new(all_json, row) != 0) {
@@ -275,12 +307,13 @@ static void report_phase(const struct workload *workload, unsigned phase,
 	bool has_ours = false, has_rival = false;
 
 	printf("\n%s: %s\n", workload->name, p->name);
-	printf("  %-13s %10s %10s %8s %8s %7s %7s %9s %9s %9s %10s %8s %8s\n",
-	       "", "ops/s", "foreground", "s", "foregr.", "amplif", "space",
-	       "p50 us", "p99 us", "p99.9 us", "max us", "MiB peak",
+	printf("  %-13s %10s %10s %8s %8s %7s %7s %7s %9s %9s %9s %10s %8s "
+	       "%8s\n",
+	       "", "ops/s", "foreground", "s", "foregr.", "cpu us", "amplif",
+	       "space", "p50 us", "p99 us", "p99.9 us", "max us", "MiB peak",
 	       "MiB read");
 	for (unsigned i = 0; i < engines_count; i++) {
-		struct figures f = figures_of(&runs[i], phase);
+		struct figures f = figures_of(&runs[i], phase, p->writes);
 
 		print_engine(runs[i].engine->name, &f);
 		note_json(workload, p, runs[i].engine->name, &f);

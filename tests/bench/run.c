@@ -262,6 +262,7 @@ static enum lsm_err one_phase(struct run *run, const struct phase *phase,
 	enum lsm_err err = LSM_OK;
 	struct team team;
 	uint64_t start_ns;
+	double cpu_s;
 
 	if (phase->cold)
 		err = make_cold(run);
@@ -271,12 +272,14 @@ static enum lsm_err one_phase(struct run *run, const struct phase *phase,
 	if (err != LSM_OK)
 		return err;
 	team_init(&team, run, phase);
+	cpu_s = measure_cpu_s();
 	start_ns = sync_now_ns();
 	err = team_run(&team, result);
 	result->foreground_s = (double)(sync_now_ns() - start_ns) / NS_PER_S;
 	if (err == LSM_OK && phase->writes)
 		err = run->engine->settle(run->db);
 	result->settled_s = (double)(sync_now_ns() - start_ns) / NS_PER_S;
+	result->cpu_s = measure_cpu_s() - cpu_s;
 	if (err == LSM_OK)
 		err = measure_io(&after);
 	if (err == LSM_OK)

@@ -19,6 +19,7 @@ struct run_settings {
 struct run_result {
 	uint64_t ops, written_bytes, read_bytes, live_bytes;
 	double foreground_s, settled_s;
+	double cpu_s; /* of all threads, until settled */
 	uint64_t disk_write_bytes, disk_read_bytes;
 	uint64_t space_bytes, peak_bytes;
 	uint64_t p50_ns, p99_ns, p999_ns, max_ns;

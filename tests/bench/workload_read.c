@@ -150,21 +150,21 @@ const struct workload workloads_read[] = {
     {
 	.name = "read-100",
 	.help = "point reads and scans: 5 million entries of 100 bytes",
-	.keys = 5000000,
+	.keys = 2000000,
 	.value_bytes = 100,
-	.phases = READS(1000000, 50000),
+	.phases = READS(1000000, 20000),
     },
     {
 	.name = "read-4k",
 	.help = "point reads and scans: 500 thousand entries of 4 KiB",
-	.keys = 500000,
+	.keys = 200000,
 	.value_bytes = 4096,
-	.phases = READS(400000, 50000),
+	.phases = READS(400000, 20000),
     },
     {
 	.name = "read-write",
 	.help = "point reads while 20,000 entries a second are written",
-	.keys = 5000000,
+	.keys = 2000000,
 	.value_bytes = 100,
 	.phases =
 	    {
