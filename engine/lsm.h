@@ -133,13 +133,16 @@ struct lsm_options {
 	uint64_t
 	    level_base_bytes; /* largest size of the base level; 0: 256 MiB */
 	uint32_t l0_trigger;  /* tables in L0 that start a compaction; 0: 4 */
-	uint32_t log_step_bytes;  /* first preallocation of a log, which grows
+	uint32_t log_step_bytes; /* first preallocation of a log, which grows
 	                               with use; 0: 64 KiB */
-	uint32_t log_map_after;   /* commits after a sync that are written before
+	uint32_t log_map_after;  /* commits after a sync that are written before
 	                               the log is mapped, and stored to without a
 	                               system call; UINT32_MAX: it never is;
 	                               0: 4 */
-	uint32_t nospace_wait_ms; /* a growing write waits so long for reclaim
+	size_t range_prefix_bytes; /* of a key: what ranges lie within, see
+	                               lsm_batch_delete_range(). The same for as
+	                               long as a store lives; 0: none */
+	uint32_t nospace_wait_ms;  /* a growing write waits so long for reclaim
 	                               on a full disk; 0: 5,000 */
 };
 
@@ -247,6 +250,20 @@ LSM_MUST_CHECK enum lsm_err lsm_batch_delete(struct lsm_batch *batch,
 LSM_MUST_CHECK enum lsm_err lsm_batch_merge(struct lsm_batch *batch,
                                             struct slice key,
                                             struct slice operand);
+
+/*
+ * Delete the keys that begin with `prefix`, of range_prefix_bytes bytes, and go
+ * on with at least one byte more, in [lower, upper) (upper empty: no bound). It
+ * costs as much as one small put, whatever it deletes; keys of exactly the
+ * prefix and keys of other prefixes are left alone.
+ * Errors: INVALID (no such range; a prefix of another length than one before),
+ * TOO_BIG, NOMEM. lsm_write() refuses the batch (INVALID) when the length is not
+ * the store's.
+ */
+LSM_MUST_CHECK enum lsm_err lsm_batch_delete_range(struct lsm_batch *batch,
+                                                   struct slice prefix,
+                                                   struct slice lower,
+                                                   struct slice upper);
 
 /* Add `delta` to counter `index` when the batch is applied. */
 void lsm_batch_count(struct lsm_batch *batch, unsigned index, int64_t delta);

@@ -11,6 +11,7 @@ bool key_is_valid(struct slice ikey)
 	case KEY_DELETE:
 	case KEY_PUT:
 	case KEY_MERGE:
+	case KEY_RANGE_DELETE:
 		return true;
 	default:
 		return false;

@@ -14,6 +14,8 @@ enum key_kind {
 	KEY_DELETE = 0,
 	KEY_PUT = 1,
 	KEY_MERGE = 2,
+	/* Of a range of keys that begin with this one: base/range.h. */
+	KEY_RANGE_DELETE = 3,
 	/* For seeking: sorts before every kind of the same sequence. */
 	KEY_SEEK = 0xff,
 };

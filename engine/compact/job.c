@@ -7,8 +7,10 @@
 #include "compact/job.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "base/sync.h"
+#include "compact/ranges.h"
 #include "io/env.h"
 #include "tree/merge.h"
 
@@ -33,6 +35,7 @@ struct output {
 	/* The plan that may end early, or NULL: and how many of its tables of
 	   the output level lie behind us. */
 	const struct compact_plan *plan;
+	const struct compact_ranges *ranges;
 	size_t passed;
 	bool ended_early;
 	struct buf rest; /* ended_early: the user key that was not reached */
@@ -242,6 +245,7 @@ static bool ends_before(struct output *output, struct slice user)
 	/* Something of the upper level must be done with, or a job that is
 	   always interrupted would never end. */
 	return output->passed > before &&
+	       slice_compare(user, buf_slice(&output->ranges->reach)) >= 0 &&
 	       slice_compare(smallest_user(plan->inputs[0][0]), user) < 0 &&
 	       output->passed < plan->input_count[1] &&
 	       slice_compare(
@@ -316,41 +320,67 @@ enum lsm_err job_write_tables(const struct job_context *context,
 
 /* ---- compaction ------------------------------------------------------ */
 
-/* What tells whether anything older lies below the outputs. */
-struct below {
-	const struct version *version;
+/* What tells what lies outside the job. */
+struct outside {
+	struct compact_ranges ranges;
 	unsigned level; /* of the outputs */
 };
 
 static bool nothing_below(void *ctx, struct slice user)
 {
-	const struct below *below = ctx;
+	const struct outside *outside = ctx;
+	const struct version *version = outside->ranges.version;
 
-	for (unsigned level = below->level + 1; level < LSM_LEVELS; level++) {
-		if (version_overlaps(below->version, level, user, user))
+	for (unsigned level = outside->level + 1; level < LSM_LEVELS; level++) {
+		if (version_overlaps(version, level, user, user))
 			return false;
 	}
 	return true;
 }
 
-/* Append an iterator over `count` tables that do not overlap to *list. */
+static enum lsm_err range_is_over(void *ctx, struct slice prefix,
+                                  struct range range, uint64_t seq,
+                                  bool *over_out)
+{
+	struct outside *outside = ctx;
+
+	return compact_ranges_over(&outside->ranges, prefix, range, seq,
+	                           over_out);
+}
+
+/* Append an iterator over `count` tables that do not overlap to *list. What no
+   reader sees is not read. */
 static enum lsm_err push_tables(const struct job_context *context,
+                                struct outside *outside,
                                 struct table_meta *const *tables, size_t count,
                                 struct iter_list *list)
 {
+	struct table_meta **kept = calloc(count + 1, sizeof(*tables));
+	size_t kept_count = 0;
 	struct iter *it;
-	enum lsm_err err;
+	enum lsm_err err = kept == NULL ? LSM_ERR_NOMEM : LSM_OK;
 
-	if (count == 0)
-		return LSM_OK;
-	err = level_iter_create(tables, count, context->source, false, &it);
-	if (err != LSM_OK)
-		return err;
-	return iter_list_push(list, it);
+	for (size_t i = 0; err == LSM_OK && i < count; i++) {
+		bool covered;
+
+		err =
+		    compact_ranges_cover(&outside->ranges, tables[i], &covered);
+		if (!covered)
+			kept[kept_count++] = tables[i];
+	}
+	if (err == LSM_OK && kept_count > 0) {
+		err = level_iter_create(kept, kept_count, context->source,
+		                        false, &it);
+		if (err == LSM_OK)
+			err = iter_list_push(list, it);
+	}
+	free(kept);
+	return err;
 }
 
 /* Tables of L0 may overlap: each is a source of its own. */
 static enum lsm_err push_inputs(const struct job_context *context,
+                                struct outside *outside,
                                 const struct compact_plan *plan,
                                 struct iter_list *list)
 {
@@ -358,25 +388,29 @@ static enum lsm_err push_inputs(const struct job_context *context,
 	enum lsm_err err;
 
 	for (size_t i = 0; i < plan->input_count[0]; i += step) {
-		err = push_tables(context, plan->inputs[0] + i, step, list);
+		err = push_tables(context, outside, plan->inputs[0] + i, step,
+		                  list);
 		if (err != LSM_OK)
 			return err;
 	}
-	return push_tables(context, plan->inputs[1], plan->input_count[1],
-	                   list);
+	return push_tables(context, outside, plan->inputs[1],
+	                   plan->input_count[1], list);
 }
 
-/* The merged and reduced stream of all inputs. `below` outlives it. */
+/* The merged and reduced stream of all inputs. `outside` outlives it. */
 static enum lsm_err open_stream(const struct job_context *context,
                                 const struct compact_plan *plan,
-                                struct below *below, struct iter **stream_out)
+                                struct outside *outside,
+                                struct iter **stream_out)
 {
 	struct reduce_options options = {
 	    .fold = context->fold,
 	    .snapshots = context->snapshots,
 	    .snapshot_count = context->snapshot_count,
 	    .bottom = nothing_below,
-	    .bottom_ctx = below,
+	    .range_over = range_is_over,
+	    .ctx = outside,
+	    .ranges = compact_ranges_source(&outside->ranges),
 	};
 	struct iter_list list;
 	struct iter *merged;
@@ -384,7 +418,7 @@ static enum lsm_err open_stream(const struct job_context *context,
 
 	*stream_out = NULL;
 	iter_list_init(&list);
-	err = push_inputs(context, plan, &list);
+	err = push_inputs(context, outside, plan, &list);
 	if (err != LSM_OK)
 		goto out;
 	err = merge_iter_create(&list, &merged);
@@ -465,18 +499,30 @@ static enum lsm_err rewrite(const struct job_context *context,
                             struct version *version,
                             const struct compact_plan *plan, struct edit *edit)
 {
-	struct below below = {version, plan->output_level};
+	struct outside outside = {
+	    .ranges =
+		{
+		    .version = version,
+		    .tables = context->source,
+		    .plan = plan,
+		    .snapshots = context->snapshots,
+		    .snapshot_count = context->snapshot_count,
+		    .prefix_bytes = context->range_prefix_bytes,
+		},
+	    .level = plan->output_level,
+	};
 	size_t added_before = edit->added_count;
 	struct output output;
 	struct iter *stream;
 	enum lsm_err err;
 
-	err = open_stream(context, plan, &below, &stream);
+	err = open_stream(context, plan, &outside, &stream);
 	if (err != LSM_OK)
-		return err;
+		goto out;
 	output_init(&output, context, plan->output_level, true, edit);
 	if (plan->level > 0 && context->control.yield != NULL)
 		output.plan = plan;
+	output.ranges = &outside.ranges;
 	err = write_all(&output, stream, slice_make(NULL, 0));
 	iter_destroy(stream);
 	if (err == LSM_OK && output.ended_early)
@@ -486,6 +532,8 @@ static enum lsm_err rewrite(const struct job_context *context,
 	output_release(&output);
 	if (err != LSM_OK)
 		discard_outputs(context, edit, added_before);
+out:
+	compact_ranges_release(&outside.ranges);
 	return err;
 }
 

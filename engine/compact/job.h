@@ -41,6 +41,7 @@ struct job_context {
 	struct fold_fn fold;
 	const uint64_t *snapshots; /* ascending */
 	size_t snapshot_count;
+	size_t range_prefix_bytes;
 	uint64_t table_bytes; /* 0: one table whatever its size */
 	uint32_t block_bytes;
 	const atomic_bool *stop; /* looked at often: give up with CLOSED */

@@ -88,22 +88,24 @@ static struct slice smallest_user(const struct table_meta *meta)
 	return key_user(buf_slice(&meta->info.smallest));
 }
 
+/* With what its range tombstones reach: they are to meet what they cover. */
 static struct slice largest_user(const struct table_meta *meta)
 {
-	return key_user(buf_slice(&meta->info.largest));
+	return table_meta_reach(meta);
 }
 
 static bool many_deletes(const struct table_meta *meta)
 {
-	return meta->info.deletes > 0 &&
-	       meta->info.deletes * DELETES_SHARE >= meta->info.entries;
+	return meta->info.ranges > 0 ||
+	       (meta->info.deletes > 0 &&
+	        meta->info.deletes * DELETES_SHARE >= meta->info.entries);
 }
 
 /* Whether reaching the last level by a rewrite frees enough to be worth it. */
 static bool worth_rewriting(const struct table_meta *meta, enum pick_why why)
 {
 	if (why == PICK_ALL)
-		return meta->info.deletes > 0;
+		return meta->info.deletes > 0 || meta->info.ranges > 0;
 	return many_deletes(meta);
 }
 
@@ -316,6 +318,9 @@ static double cost(const struct version *version, unsigned output_level,
 	double entries = (double)meta->info.entries + 1;
 	double boost = 1 + DELETE_WEIGHT * (double)meta->info.deletes / entries;
 
+	/* What a range tombstone meets is mostly not even read. */
+	if (meta->info.ranges > 0)
+		return 0;
 	return overlap / (((double)meta->info.file_bytes + 1) * boost);
 }
 
@@ -498,6 +503,68 @@ static enum lsm_err plan_trigger(const struct picker *picker,
 	                  plan);
 }
 
+/* Rewrite a table of the last level, with what its range tombstones reach. */
+static enum lsm_err plan_last(const struct picker *picker, size_t index,
+                              struct compact_plan *plan)
+{
+	const struct level *last = &picker->version->levels[LAST_LEVEL];
+	const struct table_meta *meta = last->tables[index];
+	size_t begin, end;
+
+	plan->level = LAST_LEVEL;
+	plan->output_level = LAST_LEVEL;
+	version_range(picker->version, LAST_LEVEL, smallest_user(meta),
+	              largest_user(meta), &begin, &end);
+	return plan_inputs(plan, 0, last->tables + index, end - index);
+}
+
+/* Of `level`, the first table that may hold what the range tombstones of `meta`
+   still cover; the level's count when there is none. */
+static size_t first_covered(const struct picker *picker, unsigned level,
+                            const struct table_meta *meta)
+{
+	const struct level *from = &picker->version->levels[level];
+	size_t begin, end;
+
+	version_range(picker->version, level, smallest_user(meta),
+	              largest_user(meta), &begin, &end);
+	while (begin < end &&
+	       from->tables[begin]->info.min_seq >= meta->info.ranges_min_seq)
+		begin++;
+	return begin < end ? begin : from->count;
+}
+
+/*
+ * Have the oldest range tombstone of a table of the last level be over: first
+ * whatever it may cover comes down, then it is rewritten with that. Not while a
+ * snapshot is older: nothing would come of it, time and again.
+ */
+static enum lsm_err plan_ranges(const struct picker *picker,
+                                struct compact_plan *plan)
+{
+	const struct version *version = picker->version;
+	const struct level *last = &version->levels[LAST_LEVEL];
+
+	for (size_t i = 0; i < last->count && last->ranged > 0; i++) {
+		const struct table_meta *meta = last->tables[i];
+
+		if (meta->info.ranges == 0 || picker->options->oldest_snapshot <
+		                                  meta->info.ranges_min_seq)
+			continue;
+		for (unsigned level = 1; level < LAST_LEVEL; level++) {
+			size_t index = first_covered(picker, level, meta);
+
+			if (index < version->levels[level].count)
+				return plan_table(
+				    picker, level,
+				    first_used_level(version, level + 1), index,
+				    plan);
+		}
+		return plan_last(picker, i, plan);
+	}
+	return LSM_OK;
+}
+
 /* What is worth doing although no trigger demands it. */
 static enum lsm_err plan_period(const struct picker *picker,
                                 const struct buf cursor[LSM_LEVELS],
@@ -516,7 +583,7 @@ static enum lsm_err plan_period(const struct picker *picker,
 		if (index < version->levels[level].count)
 			return plan_table(picker, level, output, index, plan);
 	}
-	return LSM_OK;
+	return plan_ranges(picker, plan);
 }
 
 /* The first table with tombstones past the cursor: one pass, which ends also
@@ -529,12 +596,10 @@ static enum lsm_err plan_rewrite(const struct picker *picker,
 	for (size_t i = 0; i < last->count; i++) {
 		const struct table_meta *meta = last->tables[i];
 
-		if (meta->info.deletes == 0 ||
+		if (!worth_rewriting(meta, PICK_ALL) ||
 		    slice_compare(smallest_user(meta), cursor) < 0)
 			continue;
-		plan->level = LAST_LEVEL;
-		plan->output_level = LAST_LEVEL;
-		return plan_inputs(plan, 0, last->tables + i, 1);
+		return plan_last(picker, i, plan);
 	}
 	return LSM_OK;
 }

@@ -16,7 +16,8 @@
 enum pick_why {
 	PICK_TRIGGER, /* only what a trigger demands */
 	PICK_PERIOD,  /* also what is worth doing when there is time: any L0
-	                 table; tables that hold many tombstones */
+	                 table; tables that hold many tombstones, or range
+	                 tombstones, until those are over */
 	PICK_ALL,     /* whatever is not in the last level, or has tombstones */
 };
 
@@ -24,6 +25,7 @@ struct pick_options {
 	uint32_t l0_trigger; /* tables */
 	uint64_t level_base_bytes;
 	uint64_t table_bytes;
+	uint64_t oldest_snapshot; /* KEY_SEQ_MAX: there is none */
 	enum pick_why why;
 };
 

@@ -21,6 +21,8 @@ struct memtable {
 	bool sealed;          /* writer */
 
 	atomic_uint_fast64_t entries; /* relaxed: a figure */
+	/* Relaxed: set before what is to be found by it is published. */
+	atomic_bool has_ranges;
 	/* Release when dropping, acquire before freeing: whoever frees sees
 	   all that others did with the table. */
 	atomic_uint refs;
@@ -46,6 +48,7 @@ enum lsm_err memtable_create(struct credit_account *account,
 	arena_init(&mem->arena, max_block_bytes);
 	skiplist_init(&mem->list, &mem->arena);
 	atomic_init(&mem->entries, 0);
+	atomic_init(&mem->has_ranges, false);
 	atomic_init(&mem->refs, 1);
 	*mem_out = mem;
 	return LSM_OK;
@@ -95,6 +98,9 @@ enum lsm_err memtable_prepare(struct memtable *mem, struct slice user,
 	    skiplist_prepare(&mem->list, user, key_trailer(seq, kind), value);
 	if (node == NULL)
 		return LSM_ERR_NOMEM;
+	if (kind == KEY_RANGE_DELETE)
+		atomic_store_explicit(&mem->has_ranges, true,
+		                      memory_order_relaxed);
 	if (chain->last != NULL)
 		skiplist_chain(chain->last, node);
 	else
@@ -149,6 +155,11 @@ uint64_t memtable_bytes(const struct memtable *mem)
 uint64_t memtable_entries(const struct memtable *mem)
 {
 	return atomic_load_explicit(&mem->entries, memory_order_relaxed);
+}
+
+bool memtable_has_ranges(const struct memtable *mem)
+{
+	return atomic_load_explicit(&mem->has_ranges, memory_order_relaxed);
 }
 
 /* The newest version of `user` with sequence <= seq, or what comes after. */

@@ -66,6 +66,9 @@ void memtable_seal(struct memtable *mem);
 uint64_t memtable_bytes(const struct memtable *mem);
 uint64_t memtable_entries(const struct memtable *mem);
 
+/* Whether it may hold range tombstones; true before the first one is visible. */
+bool memtable_has_ranges(const struct memtable *mem);
+
 /* Visit the versions of `user` with sequence <= seq, newest first; returns
    false when the visitor stopped the walk. */
 bool memtable_get(const struct memtable *mem, struct slice user, uint64_t seq,

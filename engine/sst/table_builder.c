@@ -15,6 +15,7 @@
 
 #include "base/checksum.h"
 #include "base/log.h"
+#include "base/range.h"
 #include "sst/block_builder.h"
 #include "sst/bloom.h"
 
@@ -51,6 +52,7 @@ void table_info_init(struct table_info *info)
 	memset(info, 0, sizeof(*info));
 	buf_init(&info->smallest);
 	buf_init(&info->largest);
+	buf_init(&info->ranges_reach);
 }
 
 void table_info_release(struct table_info *info)
@@ -59,6 +61,7 @@ void table_info_release(struct table_info *info)
 		return;
 	buf_release(&info->smallest);
 	buf_release(&info->largest);
+	buf_release(&info->ranges_reach);
 }
 
 void table_info_count(struct table_info *info, struct slice ikey,
@@ -76,6 +79,61 @@ void table_info_count(struct table_info *info, struct slice ikey,
 	info->entries++;
 }
 
+enum lsm_err table_info_note_range(struct table_info *info, struct slice ikey,
+                                   struct slice value)
+{
+	struct slice prefix = key_user(ikey);
+	struct buf reach = BUF_INIT;
+	struct range range;
+	enum lsm_err err;
+
+	if (key_kind(ikey) != KEY_RANGE_DELETE)
+		return LSM_OK;
+	if (!range_decode(prefix, value, &range))
+		return LSM_ERR_CORRUPT;
+	err = range_reach(prefix, range, &reach);
+	if (err == LSM_OK && slice_compare(buf_slice(&reach),
+	                                   buf_slice(&info->ranges_reach)) > 0)
+		buf_swap(&reach, &info->ranges_reach);
+	buf_release(&reach);
+	if (err != LSM_OK)
+		return err;
+	if (info->ranges == 0 || key_seq(ikey) < info->ranges_min_seq)
+		info->ranges_min_seq = key_seq(ikey);
+	info->ranges++;
+	return LSM_OK;
+}
+
+enum lsm_err table_info_encode_ranges(const struct table_info *info,
+                                      struct buf *out)
+{
+	enum lsm_err err;
+
+	if (info->ranges == 0)
+		return LSM_OK;
+	err = append_varint(out, info->ranges);
+	if (err == LSM_OK)
+		err = append_varint(out, info->ranges_min_seq);
+	if (err == LSM_OK)
+		err = append_prefixed(out, buf_slice(&info->ranges_reach));
+	return err;
+}
+
+enum lsm_err table_info_decode_ranges(struct cursor *c, struct table_info *info)
+{
+	struct slice reach;
+
+	info->ranges = cursor_varint(c);
+	info->ranges_min_seq = cursor_varint(c);
+	reach = cursor_prefixed(c);
+	if (c->bad || info->ranges == 0 || info->ranges > info->entries ||
+	    info->ranges_min_seq < info->min_seq ||
+	    info->ranges_min_seq > info->max_seq || reach.len == 0 ||
+	    reach.len > LSM_KEY_MAX_BYTES)
+		return LSM_ERR_CORRUPT;
+	return buf_set(&info->ranges_reach, reach);
+}
+
 enum lsm_err table_info_encode(const struct table_info *info, struct buf *out)
 {
 	const uint64_t figures[] = {info->entries, info->deletes,
@@ -91,7 +149,10 @@ enum lsm_err table_info_encode(const struct table_info *info, struct buf *out)
 	err = append_prefixed(out, buf_slice(&info->smallest));
 	if (err != LSM_OK)
 		return err;
-	return append_prefixed(out, buf_slice(&info->largest));
+	err = append_prefixed(out, buf_slice(&info->largest));
+	if (err != LSM_OK)
+		return err;
+	return table_info_encode_ranges(info, out);
 }
 
 enum lsm_err table_info_decode(struct slice raw, struct table_info *info)
@@ -107,13 +168,16 @@ enum lsm_err table_info_decode(struct slice raw, struct table_info *info)
 	info->max_seq = cursor_u64(&c);
 	smallest = cursor_prefixed(&c);
 	largest = cursor_prefixed(&c);
-	if (c.bad || cursor_left(&c) > 0 || !key_is_valid(smallest) ||
-	    !key_is_valid(largest))
+	if (c.bad || !key_is_valid(smallest) || !key_is_valid(largest))
 		return LSM_ERR_CORRUPT;
 	err = buf_set(&info->smallest, smallest);
-	if (err != LSM_OK)
-		return err;
-	return buf_set(&info->largest, largest);
+	if (err == LSM_OK)
+		err = buf_set(&info->largest, largest);
+	if (err == LSM_OK && cursor_left(&c) > 0)
+		err = table_info_decode_ranges(&c, info);
+	if (err == LSM_OK && (c.bad || cursor_left(&c) > 0))
+		err = LSM_ERR_CORRUPT;
+	return err;
 }
 
 enum lsm_err table_builder_create(struct env_file *file, struct file_id id,
@@ -328,6 +392,14 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 			return err;
 	}
 	table_info_count(&builder->info, ikey, value);
+	err = table_info_note_range(&builder->info, ikey, value);
+	if (err == LSM_ERR_CORRUPT)
+		log_error("table %016" PRIx64 "-%" PRIu64 ": entry %" PRIu64
+		          " to be written is no range tombstone",
+		          builder->id.creator, builder->id.number,
+		          builder->info.entries);
+	if (err != LSM_OK)
+		return err;
 	return buf_set(&builder->last_key, ikey);
 }
 

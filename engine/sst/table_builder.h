@@ -18,6 +18,10 @@ struct table_info {
 	uint64_t raw_bytes; /* keys and values */
 	uint64_t min_seq, max_seq;
 	struct buf smallest, largest; /* internal keys */
+	/* Of the range tombstones among the entries: how many, the least
+	   sequence, and a user key that none of them reaches beyond. */
+	uint64_t ranges, ranges_min_seq;
+	struct buf ranges_reach;
 };
 
 void table_info_init(struct table_info *info);
@@ -26,6 +30,19 @@ void table_info_release(struct table_info *info);
 /* Add one entry to the figures; the keys are not touched. */
 void table_info_count(struct table_info *info, struct slice ikey,
                       struct slice value);
+
+/* The same for a range tombstone; nothing for other kinds. Errors: CORRUPT (it
+   is none; not logged), NOMEM. */
+LSM_MUST_CHECK enum lsm_err table_info_note_range(struct table_info *info,
+                                                  struct slice ikey,
+                                                  struct slice value);
+
+/* What is said of range tombstones, as bytes; where there are none, no bytes.
+   Decoding takes what is left of `c`'s. Errors: NOMEM; CORRUPT. */
+LSM_MUST_CHECK enum lsm_err
+table_info_encode_ranges(const struct table_info *info, struct buf *out);
+LSM_MUST_CHECK enum lsm_err table_info_decode_ranges(struct cursor *c,
+                                                     struct table_info *info);
 
 /* The properties block: all but file_bytes. Errors: NOMEM; decode: CORRUPT. */
 LSM_MUST_CHECK enum lsm_err table_info_encode(const struct table_info *info,

@@ -82,6 +82,8 @@ static enum lsm_err read_block(struct verify *v, enum sst_block_type type,
 static enum lsm_err check_entry(struct verify *v, uint64_t offset,
                                 struct slice key, struct slice value)
 {
+	enum lsm_err err;
+
 	if (v->last_key.len > 0 &&
 	    key_compare(buf_slice(&v->last_key), key) >= 0)
 		fault(v, "keys do not ascend in the block at offset %" PRIu64,
@@ -92,12 +94,18 @@ static enum lsm_err check_entry(struct verify *v, uint64_t offset,
 		      "the filter misses a key of the block at offset %" PRIu64,
 		      offset);
 	if (v->seen.entries == 0) {
-		enum lsm_err err = buf_set(&v->seen.smallest, key);
-
+		err = buf_set(&v->seen.smallest, key);
 		if (err != LSM_OK)
 			return err;
 	}
 	table_info_count(&v->seen, key, value);
+	err = table_info_note_range(&v->seen, key, value);
+	if (err == LSM_ERR_CORRUPT)
+		fault(v,
+		      "a bad range tombstone in the block at offset %" PRIu64,
+		      offset);
+	if (err == LSM_ERR_NOMEM)
+		return err;
 	return buf_set(&v->last_key, key);
 }
 
@@ -256,13 +264,17 @@ static enum lsm_err check_properties(struct verify *v)
 		      v->footer.properties.offset, lsm_strerror(err));
 		return LSM_OK;
 	}
-	agree =
-	    info.entries == seen->entries && info.deletes == seen->deletes &&
-	    info.raw_bytes == seen->raw_bytes &&
-	    info.min_seq == seen->min_seq && info.max_seq == seen->max_seq &&
-	    slice_equal(buf_slice(&info.smallest),
-	                buf_slice(&seen->smallest)) &&
-	    slice_equal(buf_slice(&info.largest), buf_slice(&v->last_key));
+	agree = info.entries == seen->entries &&
+	        info.deletes == seen->deletes &&
+	        info.raw_bytes == seen->raw_bytes &&
+	        info.min_seq == seen->min_seq &&
+	        info.max_seq == seen->max_seq && info.ranges == seen->ranges &&
+	        info.ranges_min_seq == seen->ranges_min_seq &&
+	        slice_equal(buf_slice(&info.ranges_reach),
+	                    buf_slice(&seen->ranges_reach)) &&
+	        slice_equal(buf_slice(&info.smallest),
+	                    buf_slice(&seen->smallest)) &&
+	        slice_equal(buf_slice(&info.largest), buf_slice(&v->last_key));
 	if (!agree && !v->incomplete)
 		fault(v, "the properties do not agree with the entries");
 	table_info_release(&info);

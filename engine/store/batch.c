@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/range.h"
+
 _Static_assert(LSM_COUNTERS <= 8, "the mask of counters is one byte");
 
 enum lsm_err lsm_batch_create(struct lsm_batch **batch_out)
@@ -37,6 +39,7 @@ void lsm_batch_clear(struct lsm_batch *batch)
 	batch->entries = 0;
 	batch->bytes = 0;
 	batch->merges = false;
+	batch->range_prefix_bytes = 0;
 	memset(batch->counters, 0, sizeof(batch->counters));
 }
 
@@ -90,6 +93,27 @@ enum lsm_err lsm_batch_merge(struct lsm_batch *batch, struct slice key,
 
 	if (err == LSM_OK)
 		batch->merges = true;
+	return err;
+}
+
+enum lsm_err lsm_batch_delete_range(struct lsm_batch *batch,
+                                    struct slice prefix, struct slice lower,
+                                    struct slice upper)
+{
+	struct range range = {lower, upper};
+	struct buf value = BUF_INIT;
+	enum lsm_err err;
+
+	if (!range_is_possible(prefix, range) ||
+	    (batch->range_prefix_bytes > 0 &&
+	     batch->range_prefix_bytes != prefix.len))
+		return LSM_ERR_INVALID;
+	err = range_encode(range, &value);
+	if (err == LSM_OK)
+		err = add(batch, KEY_RANGE_DELETE, prefix, buf_slice(&value));
+	if (err == LSM_OK)
+		batch->range_prefix_bytes = prefix.len;
+	buf_release(&value);
 	return err;
 }
 
@@ -151,13 +175,17 @@ enum lsm_err batch_reader_next(struct batch_reader *reader,
                                enum key_kind *kind_out, struct slice *key_out,
                                struct slice *value_out)
 {
+	struct range range;
 	uint8_t kind = cursor_u8(&reader->cursor);
 
 	*key_out = cursor_prefixed(&reader->cursor);
 	*value_out = cursor_prefixed(&reader->cursor);
-	if (reader->cursor.bad || kind > KEY_MERGE || key_out->len == 0 ||
-	    key_out->len > LSM_KEY_MAX_BYTES ||
+	if (reader->cursor.bad || kind > KEY_RANGE_DELETE ||
+	    key_out->len == 0 || key_out->len > LSM_KEY_MAX_BYTES ||
 	    value_out->len > LSM_VALUE_MAX_BYTES)
+		return LSM_ERR_CORRUPT;
+	if (kind == KEY_RANGE_DELETE &&
+	    !range_decode(*key_out, *value_out, &range))
 		return LSM_ERR_CORRUPT;
 	*kind_out = (enum key_kind)kind;
 	return LSM_OK;

@@ -20,8 +20,9 @@ struct lsm_batch {
 	struct buf rep; /* header and entries; counters once it is finished */
 	size_t end;     /* of the entries in rep */
 	size_t entries;
-	size_t bytes; /* of keys and values */
-	bool merges;  /* it holds a merge operand */
+	size_t bytes;              /* of keys and values */
+	bool merges;               /* it holds a merge operand */
+	size_t range_prefix_bytes; /* of its range tombstones; 0: it has none */
 	int64_t counters[LSM_COUNTERS];
 };
 

@@ -19,6 +19,7 @@ static void options_for(const struct lsm *store, enum pick_why why,
 	options->l0_trigger = store->options.l0_trigger;
 	options->level_base_bytes = store->options.level_base_bytes;
 	options->table_bytes = store->options.table_bytes;
+	options->oldest_snapshot = KEY_SEQ_MAX;
 	options->why = why;
 }
 
@@ -131,6 +132,18 @@ static enum lsm_err carry_out(struct lsm *store, struct version *version,
 	return err;
 }
 
+/* The oldest sequence that somebody holds; KEY_SEQ_MAX when nobody does. */
+static uint64_t oldest_snapshot(struct lsm *store)
+{
+	uint64_t seq = KEY_SEQ_MAX;
+
+	sync_lock(&store->tree_mu);
+	if (store->snapshots != NULL)
+		seq = store->snapshots->seq;
+	sync_unlock(&store->tree_mu);
+	return seq;
+}
+
 /* Do the most urgent compaction; *done_out says whether there was one.
    `cursor` NULL: the store's own. */
 static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
@@ -142,6 +155,7 @@ static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
 	enum lsm_err err;
 
 	options_for(store, why, &options);
+	options.oldest_snapshot = oldest_snapshot(store);
 	compact_plan_init(&plan);
 	sync_lock(&store->compact_mu);
 	store_forget_l0(store); /* what is added from here on is not seen */

@@ -32,10 +32,20 @@ enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
 	context->fold.ctx = store->options.fold_ctx;
 	context->snapshots = (const uint64_t *)(const void *)snapshots->data;
 	context->snapshot_count = snapshots->len / sizeof(uint64_t);
+	context->range_prefix_bytes = store->options.range_prefix_bytes;
 	context->table_bytes = store->options.table_bytes;
 	context->block_bytes = store->options.block_bytes;
 	context->stop = &store->stop;
 	return err;
+}
+
+/* Range tombstones of the memtable itself; newer ones are not needed. */
+static enum lsm_err load_ranges(void *ctx, struct slice prefix,
+                                key_visit_fn visit, void *visit_ctx)
+{
+	/* Why the walk ended the visitor knows. */
+	(void)memtable_get(ctx, prefix, KEY_SEQ_MAX, visit, visit_ctx);
+	return LSM_OK;
 }
 
 enum lsm_err store_write_table(struct lsm *store, struct memtable *mem,
@@ -52,6 +62,10 @@ enum lsm_err store_write_table(struct lsm *store, struct memtable *mem,
 	reduce.fold = context.fold;
 	reduce.snapshots = context.snapshots;
 	reduce.snapshot_count = context.snapshot_count;
+	reduce.ranges.prefix_bytes = context.range_prefix_bytes;
+	reduce.ranges.ctx = mem;
+	if (memtable_has_ranges(mem))
+		reduce.ranges.load = load_ranges;
 	if (err == LSM_OK)
 		err = memtable_iter(mem, &iter);
 	if (err == LSM_OK)

@@ -23,6 +23,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/range.h"
 #include "store/store.h"
 #include "tree/fold.h"
 
@@ -46,12 +47,23 @@ struct lsm_iter {
 	bool backward; /* where inner stands, as said above */
 	bool placed;   /* inner is where the last move left it */
 	struct fold fold;
+	struct range_set ranges; /* of the prefix of `key`, up to hold.seq */
+	struct range_source range_source;
 	struct buf key, value, target;
 	enum lsm_err err;
 	bool valid;
 };
 
 /* ---- the view ---------------------------------------------------------------- */
+
+static enum lsm_err load_ranges(void *ctx, struct slice prefix,
+                                key_visit_fn visit, void *visit_ctx)
+{
+	const struct lsm_iter *it = ctx;
+
+	return view_ranges(it->store, it->view, prefix, it->hold.seq, visit,
+	                   visit_ctx);
+}
 
 /* Every source of the view within the bounds, merged. */
 static enum lsm_err open_sources(struct lsm_iter *it)
@@ -77,6 +89,10 @@ static enum lsm_err open_sources(struct lsm_iter *it)
 		err = merge_iter_create(&list, &it->inner);
 	iter_list_release(&list);
 	it->placed = false;
+	/* A memtable that gets its first one later gets it with a sequence that
+	   this iterator does not see. */
+	if (err == LSM_OK && view_has_ranges(it->store, it->view))
+		it->range_source.load = load_ranges;
 	return err;
 }
 
@@ -211,6 +227,9 @@ enum lsm_err lsm_iter_create(struct lsm *store, const struct lsm_snapshot *snap,
 	it->store = store;
 	atomic_init(&it->state, BUSY);
 	fold_init(&it->fold, fn, slice_make(NULL, 0));
+	range_set_init(&it->ranges);
+	it->range_source.ctx = it;
+	it->range_source.prefix_bytes = store->options.range_prefix_bytes;
 	/* The list of what is held is the store's, as snap's links are. */
 	attach(it, (struct lsm_snapshot *)(uintptr_t)snap);
 	err = buf_append_slice(&it->lower, lower);
@@ -237,6 +256,7 @@ void lsm_iter_destroy(struct lsm_iter *it)
 	sync_unlock(&it->store->tree_mu);
 	close_sources(it); /* nobody else finds it any more */
 	fold_release(&it->fold);
+	range_set_release(&it->ranges);
 	buf_release(&it->lower);
 	buf_release(&it->upper);
 	buf_release(&it->key);
@@ -297,6 +317,14 @@ static enum lsm_err fold_key(struct lsm_iter *it, enum fold_result *result_out)
 	if (err != LSM_OK)
 		return err;
 	fold_reset(&it->fold, buf_slice(&it->key));
+	if (it->range_source.load != NULL) {
+		err = range_set_load(&it->ranges, &it->range_source,
+		                     buf_slice(&it->key));
+		if (err != LSM_OK)
+			return err;
+		it->fold.floor = range_set_floor(
+		    &it->ranges, buf_slice(&it->key), it->hold.seq);
+	}
 	if (it->backward)
 		feed_backward(it);
 	else

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/range.h"
 #include "store/store.h"
 #include "tree/fold.h"
 
@@ -20,12 +21,69 @@ int64_t lsm_counter(struct lsm *store, unsigned index)
 	                            memory_order_relaxed);
 }
 
+/* ---- range tombstones ------------------------------------------------------ */
+
+bool view_has_ranges(const struct lsm *store, const struct view *view)
+{
+	if (store->options.range_prefix_bytes == 0)
+		return false;
+	if (memtable_has_ranges(view->active->mem))
+		return true;
+	for (size_t i = 0; i < view->sealed_count; i++)
+		if (memtable_has_ranges(view->sealed[i]->mem))
+			return true;
+	return version_has_ranges(view->version);
+}
+
+enum lsm_err view_ranges(struct lsm *store, const struct view *view,
+                         struct slice prefix, uint64_t seq, key_visit_fn visit,
+                         void *ctx)
+{
+	const struct memtable *mem = view->active->mem;
+
+	if (memtable_has_ranges(mem) &&
+	    !memtable_get(mem, prefix, seq, visit, ctx))
+		return LSM_OK;
+	for (size_t i = view->sealed_count; i-- > 0;) {
+		mem = view->sealed[i]->mem;
+		if (memtable_has_ranges(mem) &&
+		    !memtable_get(mem, prefix, seq, visit, ctx))
+			return LSM_OK;
+	}
+	return version_ranges(view->version, &store->source, prefix, seq, visit,
+	                      ctx);
+}
+
+/* The newest sequence up to `seq` at which a range tombstone covers the key; 0:
+   none does. */
+static enum lsm_err find_floor(struct lsm *store, const struct view *view,
+                               struct slice key, uint64_t seq,
+                               uint64_t *floor_out)
+{
+	struct range_probe probe;
+	enum lsm_err err;
+
+	*floor_out = 0;
+	if (!view_has_ranges(store, view) ||
+	    !range_probe_init(&probe, store->options.range_prefix_bytes, key))
+		return LSM_OK;
+	err = view_ranges(store, view, probe.prefix, seq, range_probe_visit,
+	                  &probe);
+	*floor_out = probe.floor;
+	return err != LSM_OK ? err : probe.err;
+}
+
+/* ---- get --------------------------------------------------------------------- */
+
 /* Feed the versions of the key to the fold, newest source first. */
 static enum lsm_err collect(struct lsm *store, const struct view *view,
                             struct slice key, uint64_t seq, struct fold *fold)
 {
 	bool stopped;
+	enum lsm_err err = find_floor(store, view, key, seq, &fold->floor);
 
+	if (err != LSM_OK)
+		return err;
 	if (!memtable_get(view->active->mem, key, seq, fold_visit, fold))
 		return LSM_OK;
 	for (size_t i = view->sealed_count; i-- > 0;)

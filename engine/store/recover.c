@@ -213,6 +213,9 @@ static enum lsm_err replay_entries(struct replay *replay,
 		enum key_kind kind;
 
 		err = batch_reader_next(reader, &kind, &key, &value);
+		if (err == LSM_OK && kind == KEY_RANGE_DELETE &&
+		    key.len != replay->store->options.range_prefix_bytes)
+			err = LSM_ERR_INVALID;
 		if (err == LSM_OK && !replay->rehearsal)
 			err = memtable_prepare(mem, key, reader->first_seq + i,
 			                       kind, value, &chain);
@@ -456,12 +459,26 @@ static enum lsm_err take_over(struct lsm *store)
 	return err;
 }
 
+/* Range tombstones are found by the length of their prefix. */
+static enum lsm_err check_range_option(struct lsm *store)
+{
+	if (store->options.range_prefix_bytes > 0 ||
+	    !version_has_ranges(store->state.version))
+		return LSM_OK;
+	log_error("%s: it holds range deletes, and is opened without "
+	          "range_prefix_bytes",
+	          store->path);
+	return LSM_ERR_INVALID;
+}
+
 static enum lsm_err recover_main(struct lsm *store)
 {
 	bool ro = store->options.read_only;
 	struct replay replay;
-	enum lsm_err err = ro ? LSM_OK : take_over(store);
+	enum lsm_err err = check_range_option(store);
 
+	if (err == LSM_OK && !ro)
+		err = take_over(store);
 	if (err != LSM_OK)
 		return err;
 	err = replay_init(&replay, store);

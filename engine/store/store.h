@@ -103,7 +103,7 @@ struct lsm {
 	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
 	atomic_bool stop;                            /* jobs give up */
 	atomic_bool l0_waits; /* for a compaction; counted in the runtime */
-	atomic_bool reclaim; /* the disk is full: do not wait for the period */
+	atomic_bool reclaim;  /* the disk is full: do not wait for the period */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
@@ -245,6 +245,15 @@ struct view *view_replace(struct lsm *store, struct view *fresh,
 void snapshot_link(struct lsm *store, struct lsm_snapshot *snap,
                    struct lsm_snapshot *older);
 void snapshot_unlink(struct lsm *store, struct lsm_snapshot *snap);
+
+/* Whether a reader of the view needs to look for range tombstones; visit the
+   versions of `prefix` with sequence <= seq in all that hold some, newest first.
+   Errors: those of table_get(). */
+bool view_has_ranges(const struct lsm *store, const struct view *view);
+LSM_MUST_CHECK enum lsm_err view_ranges(struct lsm *store,
+                                        const struct view *view,
+                                        struct slice prefix, uint64_t seq,
+                                        key_visit_fn visit, void *ctx);
 
 /* ---- iterate.c ---------------------------------------------------------------- */
 

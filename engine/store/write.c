@@ -257,6 +257,9 @@ static enum lsm_err check_batch(struct lsm *store,
 		return err;
 	if (batch->merges && store->options.fold == NULL)
 		return LSM_ERR_INVALID;
+	if (batch->range_prefix_bytes > 0 &&
+	    batch->range_prefix_bytes != store->options.range_prefix_bytes)
+		return LSM_ERR_INVALID;
 	if (admission != NULL &&
 	    (admission->store != store ||
 	     admission->bytes <

@@ -13,6 +13,9 @@
  *     5 next number     number (v); at most once
  *     6 flushed         sequence (v), LSM_COUNTERS times counter (s);
  *                       at most once
+ *     14 table added    that holds range tombstones: as 1, then their number
+ *                       (v, at least 1), their least sequence (v), what none
+ *                       of them reaches beyond (p)
  *   id      = creator (u64, little-endian), number (v), at least 1
  *
  * v is a varint, s a zigzag varint, p a varint length and that many bytes. A
@@ -36,6 +39,7 @@ enum edit_tag {
 	TAG_LOG_REMOVED = 4,
 	TAG_NEXT_NUMBER = 5,
 	TAG_FLUSHED = 6,
+	TAG_TABLE_WITH_RANGES = 14,
 };
 
 enum { ARRAY_FIRST_CAP = 8 };
@@ -169,11 +173,18 @@ static void sink_id(struct sink *sink, struct file_id id)
 	sink_varint(sink, id.number);
 }
 
+static void sink_ranges(struct sink *sink, const struct table_info *info)
+{
+	if (sink->err == LSM_OK)
+		sink->err = table_info_encode_ranges(info, sink->out);
+}
+
 static void sink_table(struct sink *sink, const struct edit_table *added)
 {
 	const struct table_info *info = &added->meta->info;
 
-	sink_u8(sink, TAG_TABLE_ADDED);
+	sink_u8(sink,
+	        info->ranges > 0 ? TAG_TABLE_WITH_RANGES : TAG_TABLE_ADDED);
 	sink_u8(sink, added->level);
 	sink_id(sink, added->meta->id);
 	sink_varint(sink, info->file_bytes);
@@ -184,6 +195,7 @@ static void sink_table(struct sink *sink, const struct edit_table *added)
 	sink_varint(sink, info->max_seq);
 	sink_prefixed(sink, buf_slice(&info->smallest));
 	sink_prefixed(sink, buf_slice(&info->largest));
+	sink_ranges(sink, info);
 }
 
 static void sink_logs(struct sink *sink, const struct edit *edit)
@@ -287,7 +299,7 @@ static enum lsm_err decode_info(struct cursor *c, struct table_info *info)
 	return err;
 }
 
-static enum lsm_err decode_table(struct decoder *d)
+static enum lsm_err decode_table(struct decoder *d, bool with_ranges)
 {
 	struct table_meta *meta = NULL;
 	struct table_info info;
@@ -299,6 +311,8 @@ static enum lsm_err decode_table(struct decoder *d)
 	level = cursor_level(&d->c);
 	id = cursor_id(&d->c);
 	err = decode_info(&d->c, &info);
+	if (err == LSM_OK && with_ranges)
+		err = table_info_decode_ranges(&d->c, &info);
 	if (err != LSM_OK)
 		goto out;
 	err = table_meta_create(id, &info, d->owner, &meta);
@@ -369,7 +383,9 @@ static enum lsm_err decode_field(struct decoder *d)
 {
 	switch (cursor_u8(&d->c)) {
 	case TAG_TABLE_ADDED:
-		return decode_table(d);
+		return decode_table(d, false);
+	case TAG_TABLE_WITH_RANGES:
+		return decode_table(d, true);
 	case TAG_TABLE_REMOVED:
 		return decode_removal(d);
 	case TAG_LOG_ADDED:

@@ -128,6 +128,7 @@ static void level_append(struct level *level, struct table_meta *meta)
 	table_meta_ref(meta);
 	level->tables[level->count++] = meta;
 	level->bytes += meta->info.file_bytes;
+	level->ranged += meta->info.ranges > 0;
 }
 
 /*

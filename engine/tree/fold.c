@@ -36,6 +36,7 @@ void fold_reset(struct fold *fold, struct slice user)
 	buf_clear(&fold->value);
 	buf_clear(&fold->operands);
 	buf_clear(&fold->ends);
+	fold->floor = 0;
 	fold->operand_count = 0;
 	fold->has_value = false;
 	fold->done = false;
@@ -65,6 +66,8 @@ bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind, struct slice value)
 
 	if (fold->done || fold->err != LSM_OK)
 		return false;
+	if (seq < fold->floor)
+		kind = KEY_DELETE;
 	switch (kind) {
 	case KEY_PUT:
 		fold->err = buf_set(&fold->value, value);
@@ -76,6 +79,8 @@ bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind, struct slice value)
 		break;
 	case KEY_MERGE:
 		fold->err = add_operand(fold, value);
+		break;
+	case KEY_RANGE_DELETE:
 		break;
 	default:
 		log_error("an entry of unknown kind %u at sequence %llu",
@@ -89,10 +94,16 @@ bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind, struct slice value)
 bool fold_visit_back(struct fold *fold, uint64_t seq, enum key_kind kind,
                      struct slice value)
 {
+	uint64_t floor = fold->floor;
+
 	if (fold->err != LSM_OK)
 		return false;
-	if (kind != KEY_MERGE)
+	if (seq < floor || kind == KEY_RANGE_DELETE)
+		return true;
+	if (kind != KEY_MERGE) {
 		fold_reset(fold, fold->user);
+		fold->floor = floor;
+	}
 	fold->oldest_first = true;
 	if (kind == KEY_MERGE)
 		fold->err = add_operand(fold, value);

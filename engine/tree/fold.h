@@ -8,6 +8,10 @@
  * through fold_visit_back(), all of them: then a base does away with what came
  * before it. It copies what it is given, so the sources may move on.
  *
+ * Versions below `floor` lie under a range tombstone: the first of them is as a
+ * DELETE. Range tombstones themselves, versions of the key at which they are
+ * stored, are passed over: they say nothing of it.
+ *
  * Threads: one at a time.
  */
 #ifndef LSM_TREE_FOLD_H
@@ -29,6 +33,7 @@ enum fold_result {
 struct fold {
 	struct fold_fn fn;
 	struct slice user;   /* borrowed from the caller */
+	uint64_t floor;      /* set after a reset, which clears it */
 	struct buf value;    /* the base, when it is a PUT */
 	struct buf operands; /* as they came, one after another */
 	struct buf ends;     /* their end offsets, u64 each */

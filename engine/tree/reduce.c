@@ -12,6 +12,10 @@
  *                          stripe folded onto it: a PUT. Without such a base:
  *                          one operand; a PUT, when nothing older is left
  *
+ *
+ * Under a range tombstone of its stripe the newest is as a DELETE, which need not
+ * go out itself.
+ *
  * An operand is never folded onto a base of an older stripe: the base must stay
  * for the snapshots that see it, and a PUT beside it would hold its bytes
  * twice. "Nothing older is left" is: the stream has no older version of the
@@ -24,13 +28,16 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+
 struct reduce_iter {
 	struct iter base;
 	struct iter *inner; /* owned */
 	struct reduce_options options;
 
 	struct fold fold;
-	struct buf key; /* of the entry we stand on */
+	struct range_set ranges; /* of the prefix of `key` */
+	struct buf key;          /* of the entry we stand on */
 	struct buf value;
 	size_t stripe; /* of the entry we stand on */
 	bool valid;
@@ -66,6 +73,7 @@ static bool inner_has_same_user(const struct reduce_iter *it)
 static bool inner_is_in_stripe(const struct reduce_iter *it)
 {
 	return inner_has_same_user(it) &&
+	       key_kind(iter_key(it->inner)) != KEY_RANGE_DELETE &&
 	       stripe_of(it, key_seq(iter_key(it->inner))) == it->stripe;
 }
 
@@ -76,11 +84,12 @@ static void skip_stripe(struct reduce_iter *it)
 }
 
 /* Feed the stripe to the fold down to its base, and go past the stripe. */
-static enum lsm_err fold_stripe(struct reduce_iter *it)
+static enum lsm_err fold_stripe(struct reduce_iter *it, uint64_t floor)
 {
 	bool more = true;
 
 	fold_reset(&it->fold, key_user(buf_slice(&it->key)));
+	it->fold.floor = floor;
 	while (more && inner_is_in_stripe(it)) {
 		struct slice key = iter_key(it->inner);
 
@@ -96,7 +105,7 @@ static enum lsm_err fold_stripe(struct reduce_iter *it)
 static bool nothing_older(const struct reduce_iter *it)
 {
 	return !inner_has_same_user(it) && it->options.bottom != NULL &&
-	       it->options.bottom(it->options.bottom_ctx,
+	       it->options.bottom(it->options.ctx,
 	                          key_user(buf_slice(&it->key)));
 }
 
@@ -108,24 +117,86 @@ static void set_kind(struct reduce_iter *it, enum key_kind kind)
 	        key_trailer(seq, kind));
 }
 
+/* The last sequence that belongs to the stripe. */
+static uint64_t stripe_end(const struct reduce_iter *it)
+{
+	if (it->stripe == it->options.snapshot_count)
+		return KEY_SEQ_MAX;
+	return it->options.snapshots[it->stripe];
+}
+
+/* Whether the range tombstone at which inner stands is needed no more. */
+static enum lsm_err range_is_over(struct reduce_iter *it, bool *over_out)
+{
+	struct slice prefix = key_user(buf_slice(&it->key));
+	uint64_t seq = key_seq(buf_slice(&it->key));
+	struct range range;
+
+	*over_out = false;
+	if (prefix.len != it->options.ranges.prefix_bytes) {
+		log_error("a range tombstone over keys that begin with %zu "
+		          "bytes in a store where that is %zu",
+		          prefix.len, it->options.ranges.prefix_bytes);
+		return LSM_ERR_CORRUPT;
+	}
+	if (!range_decode(prefix, iter_value(it->inner), &range))
+		return LSM_ERR_CORRUPT;
+	if (range_set_contains(&it->ranges, range, seq, stripe_end(it))) {
+		*over_out = true;
+		return LSM_OK;
+	}
+	if (it->stripe > 0 || it->options.range_over == NULL)
+		return LSM_OK;
+	return it->options.range_over(it->options.ctx, prefix, range, seq,
+	                              over_out);
+}
+
+static enum lsm_err take_range(struct reduce_iter *it, bool *emitted_out)
+{
+	bool over;
+	enum lsm_err err = range_is_over(it, &over);
+
+	if (err != LSM_OK)
+		return err;
+	*emitted_out = !over;
+	it->direct = !over;
+	if (!over)
+		return LSM_OK;
+	iter_next(it->inner);
+	return iter_valid(it->inner) ? LSM_OK : iter_status(it->inner);
+}
+
 /* Stand on what the stripe that begins at inner amounts to; *emitted_out is
    false when that is nothing. */
 static enum lsm_err take_stripe(struct reduce_iter *it, bool *emitted_out)
 {
 	enum fold_result result;
+	uint64_t floor;
 	bool bottom;
 	enum lsm_err err;
 
 	*emitted_out = true;
 	err = buf_set(&it->key, iter_key(it->inner));
+	if (err == LSM_OK)
+		err = range_set_load(&it->ranges, &it->options.ranges,
+		                     key_user(buf_slice(&it->key)));
 	if (err != LSM_OK)
 		return err;
 	it->stripe = stripe_of(it, key_seq(buf_slice(&it->key)));
+	if (key_kind(buf_slice(&it->key)) == KEY_RANGE_DELETE)
+		return take_range(it, emitted_out);
+	floor = range_set_floor(&it->ranges, key_user(buf_slice(&it->key)),
+	                        stripe_end(it));
+	if (key_seq(buf_slice(&it->key)) < floor) {
+		skip_stripe(it);
+		*emitted_out = false;
+		return iter_valid(it->inner) ? LSM_OK : iter_status(it->inner);
+	}
 	it->direct = key_kind(buf_slice(&it->key)) == KEY_PUT;
 	if (it->direct)
 		return LSM_OK;
 
-	err = fold_stripe(it);
+	err = fold_stripe(it, floor);
 	if (err != LSM_OK)
 		return err;
 	/* Who asks: a tombstone, and operands without a base. */
@@ -167,7 +238,9 @@ static void reduce_next(struct iter *base)
 	struct reduce_iter *it = (struct reduce_iter *)base;
 
 	assert(it->valid);
-	if (it->direct)
+	if (it->direct && key_kind(buf_slice(&it->key)) == KEY_RANGE_DELETE)
+		iter_next(it->inner);
+	else if (it->direct)
 		skip_stripe(it);
 	settle(it);
 }
@@ -200,6 +273,7 @@ static void reduce_destroy(struct iter *base)
 
 	iter_destroy(it->inner);
 	fold_release(&it->fold);
+	range_set_release(&it->ranges);
 	buf_release(&it->key);
 	buf_release(&it->value);
 	free(it);
@@ -232,6 +306,7 @@ enum lsm_err reduce_iter_create(struct iter *inner,
 	it->inner = inner;
 	it->options = *options;
 	fold_init(&it->fold, options->fold, slice_make(NULL, 0));
+	range_set_init(&it->ranges);
 	buf_init(&it->key);
 	buf_init(&it->value);
 	*iter_out = &it->base;

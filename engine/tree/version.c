@@ -199,6 +199,51 @@ enum lsm_err version_get(const struct version *version,
 	return LSM_OK;
 }
 
+bool version_has_ranges(const struct version *version)
+{
+	for (unsigned level = 0; level < LSM_LEVELS; level++)
+		if (version->levels[level].ranged > 0)
+			return true;
+	return false;
+}
+
+enum lsm_err version_ranges(const struct version *version,
+                            const struct table_source *source,
+                            struct slice prefix, uint64_t seq,
+                            key_visit_fn visit, void *ctx)
+{
+	enum lsm_err err = LSM_OK;
+	bool stopped = false;
+
+	for (unsigned index = 0; index < LSM_LEVELS; index++) {
+		const struct level *level = &version->levels[index];
+		size_t begin = 0, end = level->count;
+
+		if (level->ranged == 0)
+			continue;
+		if (index > 0)
+			version_range(version, index, prefix, prefix, &begin,
+			              &end);
+		for (size_t i = begin; i < end; i++) {
+			if (level->tables[i]->info.ranges == 0)
+				continue;
+			err = get_from_table(level->tables[i], source, prefix,
+			                     seq, visit, ctx, &stopped);
+			if (err != LSM_OK || stopped)
+				return err;
+		}
+	}
+	return LSM_OK;
+}
+
+struct slice table_meta_reach(const struct table_meta *meta)
+{
+	struct slice reach = buf_slice(&meta->info.ranges_reach);
+	struct slice largest = largest_user(meta);
+
+	return slice_compare(reach, largest) > 0 ? reach : largest;
+}
+
 bool version_overlaps(const struct version *version, unsigned level,
                       struct slice smallest, struct slice largest)
 {
@@ -247,17 +292,19 @@ static const char *find_fault(const struct version *version)
 	for (unsigned i = 0; i < LSM_LEVELS; i++) {
 		const struct level *level = &version->levels[i];
 		uint64_t bytes = 0;
+		size_t ranged = 0;
 
 		for (size_t j = 0; j < level->count; j++) {
 			const struct table_meta *meta = level->tables[j];
 
 			bytes += meta->info.file_bytes;
+			ranged += meta->info.ranges > 0;
 			if (key_compare(buf_slice(&meta->info.smallest),
 			                buf_slice(&meta->info.largest)) > 0)
 				return "a table ends before it begins";
 		}
-		if (bytes != level->bytes)
-			return "the bytes of a level are not those of its "
+		if (bytes != level->bytes || ranged != level->ranged)
+			return "the figures of a level are not those of its "
 			       "tables";
 		if (!level_is_sound(level, i))
 			return "a level is out of order";

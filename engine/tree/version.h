@@ -45,6 +45,7 @@ struct level {
 	struct table_meta **tables;
 	size_t count;
 	uint64_t bytes; /* of the files */
+	size_t ranged;  /* tables that hold range tombstones */
 };
 
 struct version {
@@ -64,6 +65,18 @@ LSM_MUST_CHECK enum lsm_err version_get(const struct version *version,
                                         struct slice user, uint64_t seq,
                                         key_visit_fn visit, void *ctx,
                                         bool *stopped_out);
+
+/* Whether any table holds range tombstones; visit the versions of the user key
+   `prefix` with sequence <= seq in those that do. Errors: those of table_get(). */
+bool version_has_ranges(const struct version *version);
+LSM_MUST_CHECK enum lsm_err version_ranges(const struct version *version,
+                                           const struct table_source *source,
+                                           struct slice prefix, uint64_t seq,
+                                           key_visit_fn visit, void *ctx);
+
+/* A user key that neither a key nor a range tombstone of the table lies beyond;
+   borrowed. */
+struct slice table_meta_reach(const struct table_meta *meta);
 
 /*
  * Append iterators that together cover the user keys from `lower` to `upper`

@@ -100,6 +100,32 @@ void model_delete(struct model *model, struct slice key)
 	        (model->count - index) * sizeof(*model->entries));
 }
 
+void model_delete_range(struct model *model, struct slice prefix,
+                        struct slice lower, struct slice upper)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < model->count; i++) {
+		struct model_entry *entry = &model->entries[i];
+		struct slice rest = buf_slice(&entry->key);
+		bool deleted =
+		    rest.len > prefix.len && slice_starts_with(rest, prefix);
+
+		if (deleted) {
+			rest.data += prefix.len;
+			rest.len -= prefix.len;
+			deleted =
+			    slice_compare(rest, lower) >= 0 &&
+			    (upper.len == 0 || slice_compare(rest, upper) < 0);
+		}
+		if (deleted)
+			entry_release(entry);
+		else
+			model->entries[kept++] = *entry;
+	}
+	model->count = kept;
+}
+
 enum lsm_err model_merge(struct model *model, lsm_fold_fn fold, void *ctx,
                          struct slice key, struct slice operand)
 {

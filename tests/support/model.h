@@ -29,6 +29,11 @@ void model_copy(struct model *to, const struct model *from);
 void model_put(struct model *model, struct slice key, struct slice value);
 void model_delete(struct model *model, struct slice key);
 
+/* Delete the keys that begin with `prefix` and go on with at least one byte, in
+   [lower, upper); `upper` empty: no bound. */
+void model_delete_range(struct model *model, struct slice prefix,
+                        struct slice lower, struct slice upper);
+
 /* Fold one operand onto what is there, by the fold of the store. */
 enum lsm_err model_merge(struct model *model, lsm_fold_fn fold, void *ctx,
                          struct slice key, struct slice operand);

@@ -17,10 +17,11 @@
 
 enum {
 	STEPS = 1500, /* of each set of options */
-	KEYS = 120,
+	KEYS = 300,
 	SNAPSHOTS = 3,
 	WALKERS = 3,
 	MOVES = 12, /* of a walker at a time */
+	QUIET_STEPS = 100,
 	BATCH_MAX = 12,
 	SMALL_VALUE_BYTES = 60,
 	LARGE_VALUE_BYTES = 6000,
@@ -33,23 +34,29 @@ struct limits {
 	uint32_t period_ms, sync_period_ms;
 	uint64_t memtable_bytes, table_bytes, level_base_bytes;
 	uint32_t block_bytes, l0_trigger;
+	size_t range_prefix_bytes;
 };
 
 static const struct limits all_limits[] = {
-    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4},
-    {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1},
+    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4, 1},
+    {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1,
+     1},
     {"a pool of one batch", 8 << 10, 0, 0, 4 << 10, 4 << 10, 8 << 10, 1 << 10,
+     2, 2},
+    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2, 1},
+    {"a period of 1 ms", 64 << 10, 1, 1, 8 << 10, 4 << 10, 8 << 10, 1 << 10, 3,
+     1},
+    {"one memtable", 1 << 20, 0, 0, 512 << 10, 64 << 10, 256 << 10, 4 << 10, 4,
      2},
-    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2},
-    {"a period of 1 ms", 64 << 10, 1, 1, 8 << 10, 4 << 10, 8 << 10, 1 << 10, 3},
-    {"one memtable", 1 << 20, 0, 0, 512 << 10, 64 << 10, 256 << 10, 4 << 10, 4},
-    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 40},
+    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 40, 1},
+    {"no range deletes", 64 << 10, 0, 0, 4 << 10, 4 << 10, 8 << 10, 1 << 10, 2,
+     0},
 };
 
 struct world {
 	struct kit kit;
 	char path[32], child_path[32];
-	unsigned forks;
+	unsigned forks, step;
 	struct gen gen;
 	struct model model;
 	int64_t counter;
@@ -80,8 +87,15 @@ static void random_key(struct buf *key)
 {
 	char text[32];
 	uint64_t n = gen_below(&w.gen, KEYS);
-	int len = snprintf(text, sizeof(text), "%c%.*s%" PRIu64,
-	                   (int)('a' + n % 3), (int)(n % 7), "xxxxxxx", n);
+	int len;
+
+	/* Now and then no more than what is the prefix of others. */
+	if (gen_below(&w.gen, 30) == 0) {
+		ASSERT_OK(buf_set(key, slice_make("abc" + n % 3, 1)));
+		return;
+	}
+	len = snprintf(text, sizeof(text), "%c%.*s%" PRIu64, (int)('a' + n % 3),
+	               (int)(n % 7), "xxxxxxx", n);
 
 	ASSERT_OK(buf_set(key, slice_make(text, (size_t)len)));
 }
@@ -278,18 +292,66 @@ static void check_get(const struct lsm_snapshot *snap,
 /* ---- steps
  * -------------------------------------------------------------------- */
 
+/* What follows the prefix in a random key. */
+static struct slice random_rest(struct buf *key)
+{
+	size_t prefix_bytes = w.kit.options.range_prefix_bytes;
+
+	random_key(key);
+	if (key->len <= prefix_bytes || gen_below(&w.gen, 4) == 0)
+		return slice_make(NULL, 0);
+	return slice_make(key->data + prefix_bytes, key->len - prefix_bytes);
+}
+
+/* Mostly of a few keys; of nothing, of all that begin alike. */
+static void delete_range(struct lsm_batch *batch, struct model *model)
+{
+	struct buf key = BUF_INIT, a = BUF_INIT, b = BUF_INIT;
+	struct slice prefix, lower = random_rest(&a), upper = random_rest(&b);
+
+	if (lower.len > 1 && gen_below(&w.gen, 4) > 0) {
+		/* The last byte of both is a digit. */
+		ASSERT_OK(buf_set(&b, buf_slice(&a)));
+		b.data[b.len - 1] = '9' + 1;
+		upper = slice_make(b.data + (b.len - lower.len), lower.len);
+	}
+
+	do
+		random_key(&key);
+	while (key.len < w.kit.options.range_prefix_bytes);
+	prefix = slice_make(key.data, w.kit.options.range_prefix_bytes);
+	if (upper.len > 0 && slice_compare(lower, upper) > 0) {
+		struct slice other = lower;
+
+		lower = upper;
+		upper = other;
+	}
+	if (upper.len > 0 && slice_equal(lower, upper)) {
+		ASSERT_ERR(lsm_batch_delete_range(batch, prefix, lower, upper),
+		           INVALID);
+	} else {
+		ASSERT_OK(lsm_batch_delete_range(batch, prefix, lower, upper));
+		model_delete_range(model, prefix, lower, upper);
+	}
+	buf_release(&key);
+	buf_release(&a);
+	buf_release(&b);
+}
+
 static void add_change(struct lsm_batch *batch, struct model *model)
 {
 	struct buf key = BUF_INIT, value = BUF_INIT;
-	uint64_t kind = gen_below(&w.gen, 10);
+	uint64_t kind = gen_below(&w.gen, 200);
 
 	random_key(&key);
 	random_value(&value);
-	if (kind < 6) {
+	if (kind < 4 && w.kit.options.range_prefix_bytes > 0) {
+		delete_range(batch, model);
+	} else if (kind < 120) {
 		ASSERT_OK(
 		    lsm_batch_put(batch, buf_slice(&key), buf_slice(&value)));
 		model_put(model, buf_slice(&key), buf_slice(&value));
-	} else if (kind < 8) {
+	} else if (kind < 160) {
 		ASSERT_OK(lsm_batch_delete(batch, buf_slice(&key)));
 		model_delete(model, buf_slice(&key));
 	} else {
@@ -315,6 +377,7 @@ static void write_batch(struct lsm *store, struct model *model,
 	ASSERT_OK(lsm_batch_create(&batch));
 	for (uint64_t i = 0; i < entries; i++)
 		add_change(batch, model);
+	entries = lsm_batch_entries(batch); /* without what was refused */
 	lsm_batch_count(batch, 1, (int64_t)entries);
 	*counter += (int64_t)entries;
 	ASSERT_OK(lsm_write(store, batch, NULL, NULL));
@@ -455,6 +518,12 @@ static void take_step(void)
 {
 	uint64_t dice = gen_below(&w.gen, 1000);
 
+	/* Half the time nobody holds a sequence, so that all may be reduced. */
+	if (w.step % (2 * QUIET_STEPS) == 0)
+		release_readers();
+	if (w.step++ % (2 * QUIET_STEPS) < QUIET_STEPS && dice >= 860 &&
+	    dice < 950)
+		dice = 0;
 	if (dice < 800)
 		write_batch(w.kit.store, &w.model, &w.counter);
 	else if (dice < 860)
@@ -487,6 +556,7 @@ static void set_options(const struct limits *limits)
 	w.kit.options.level_base_bytes = limits->level_base_bytes;
 	w.kit.options.block_bytes = limits->block_bytes;
 	w.kit.options.l0_trigger = limits->l0_trigger;
+	w.kit.options.range_prefix_bytes = limits->range_prefix_bytes;
 }
 
 START_TEST(random_work_reads_like_the_model)

@@ -42,6 +42,17 @@ static void add(struct edit *edit, unsigned level, uint64_t number,
 	table_meta_unref(meta);
 }
 
+static void add_ranged(struct edit *edit, unsigned level, uint64_t number)
+{
+	struct table_meta *meta = make_meta(number, "p", "q", 90, nobody);
+
+	meta->info.ranges = 2;
+	meta->info.ranges_min_seq = 88;
+	must_be_ok(buf_set(&meta->info.ranges_reach, slice_str("pzz")));
+	must_be_ok(edit_add_table(edit, level, meta));
+	table_meta_unref(meta);
+}
+
 /* An edit with some of everything. */
 static void make_full(struct edit *edit)
 {
@@ -50,6 +61,7 @@ static void make_full(struct edit *edit)
 	edit_init(edit);
 	add(edit, 0, 5, "", "zz", KEY_SEQ_MAX);
 	add(edit, 3, 6, "abc", "abd", 77);
+	add_ranged(edit, 2, 7);
 	must_be_ok(edit_remove_table(edit, 6, id_of(2)));
 	must_be_ok(edit_add_log(edit, log));
 	must_be_ok(edit_remove_log(edit, id_of(30)));
@@ -70,6 +82,10 @@ static bool same_table(const struct edit_table *a, const struct edit_table *b)
 	       x->file_bytes == y->file_bytes && x->entries == y->entries &&
 	       x->deletes == y->deletes && x->raw_bytes == y->raw_bytes &&
 	       x->min_seq == y->min_seq && x->max_seq == y->max_seq &&
+	       x->ranges == y->ranges &&
+	       x->ranges_min_seq == y->ranges_min_seq &&
+	       slice_equal(buf_slice(&x->ranges_reach),
+	                   buf_slice(&y->ranges_reach)) &&
 	       slice_equal(buf_slice(&x->smallest), buf_slice(&y->smallest)) &&
 	       slice_equal(buf_slice(&x->largest), buf_slice(&y->largest));
 }
@@ -265,6 +281,27 @@ static void spoil_deletes(struct table_meta *meta)
 {
 	meta->info.deletes = meta->info.entries + 1;
 }
+static void set_ranges(struct table_meta *meta)
+{
+	meta->info.ranges = meta->info.entries;
+	meta->info.ranges_min_seq = meta->info.max_seq;
+	must_be_ok(buf_set(&meta->info.ranges_reach, slice_str("d")));
+}
+static void spoil_range_count(struct table_meta *meta)
+{
+	set_ranges(meta);
+	meta->info.ranges++;
+}
+static void spoil_range_seq(struct table_meta *meta)
+{
+	set_ranges(meta);
+	meta->info.ranges_min_seq++;
+}
+static void spoil_range_reach(struct table_meta *meta)
+{
+	set_ranges(meta);
+	buf_clear(&meta->info.ranges_reach);
+}
 static void spoil_number(struct table_meta *meta)
 {
 	meta->id.number = 0;
@@ -273,6 +310,10 @@ static void spoil_number(struct table_meta *meta)
 START_TEST(impossible_tables_are_corrupt)
 {
 	ck_assert_int_eq(decode_spoiled(spoil_nothing), LSM_OK);
+	ck_assert_int_eq(decode_spoiled(set_ranges), LSM_OK);
+	ck_assert_int_eq(decode_spoiled(spoil_range_count), LSM_ERR_CORRUPT);
+	ck_assert_int_eq(decode_spoiled(spoil_range_seq), LSM_ERR_CORRUPT);
+	ck_assert_int_eq(decode_spoiled(spoil_range_reach), LSM_ERR_CORRUPT);
 	ck_assert_int_eq(decode_spoiled(spoil_order), LSM_ERR_CORRUPT);
 	ck_assert_int_eq(decode_spoiled(spoil_kind), LSM_ERR_CORRUPT);
 	ck_assert_int_eq(decode_spoiled(spoil_short), LSM_ERR_CORRUPT);

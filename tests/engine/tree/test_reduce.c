@@ -48,7 +48,7 @@ static struct iter *reduce(const struct entries *entries, long fail_at,
 	    .snapshots = snapshots,
 	    .snapshot_count = count,
 	    .bottom = outside == NULL ? NULL : bottom,
-	    .bottom_ctx = outside,
+	    .ctx = outside,
 	};
 	struct iter *it;
 
