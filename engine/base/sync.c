@@ -8,7 +8,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -111,7 +113,13 @@ void sync_assert_held(const struct sync_mutex *mutex)
 
 void sync_mutex_init(struct sync_mutex *mutex, enum sync_rank rank)
 {
-	must(pthread_mutex_init(&mutex->mu, NULL));
+	pthread_mutexattr_t attr;
+
+	/* Held for moments, mostly: look for a while before sleeping. */
+	must(pthread_mutexattr_init(&attr));
+	must(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP));
+	must(pthread_mutex_init(&mutex->mu, &attr));
+	must(pthread_mutexattr_destroy(&attr));
 	mutex->rank = (uint8_t)rank;
 	mutex->held = false;
 }
@@ -252,6 +260,24 @@ void sync_thread_join(struct sync_thread *thread)
 		return;
 	must(pthread_join(thread->id, NULL));
 	thread->started = false;
+}
+
+unsigned sync_processors(void)
+{
+	/* Relaxed: whoever asks first finds out, more than once at worst. */
+	static atomic_uint known;
+	unsigned count = atomic_load_explicit(&known, memory_order_relaxed);
+
+	if (count == 0) {
+		cpu_set_t set;
+
+		count = 1;
+		if (sched_getaffinity(0, sizeof(set), &set) == 0 &&
+		    CPU_COUNT(&set) > 0)
+			count = (unsigned)CPU_COUNT(&set);
+		atomic_store_explicit(&known, count, memory_order_relaxed);
+	}
+	return count;
 }
 
 uint64_t sync_now_ns(void)

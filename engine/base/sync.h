@@ -84,6 +84,19 @@ LSM_MUST_CHECK enum lsm_err sync_thread_start(struct sync_thread *thread,
 /* Wait for its end; nothing when it was never started. */
 void sync_thread_join(struct sync_thread *thread);
 
+/* Processors that threads may run on; 1 where that is not known. */
+unsigned sync_processors(void);
+
+/* Between two looks at what another thread is about to change. */
+static inline void sync_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 /* Monotonic time. */
 uint64_t sync_now_ns(void);
 

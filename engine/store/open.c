@@ -131,7 +131,7 @@ static void init_locks(struct lsm *store)
 {
 	sync_mutex_init(&store->fork_mu, SYNC_RANK_FORK);
 	sync_mutex_init(&store->compact_mu, SYNC_RANK_COMPACT);
-	sync_mutex_init(&store->commit_mu, SYNC_RANK_COMMIT);
+	commit_queue_init(&store->queue, &store->visible_seq);
 	sync_mutex_init(&store->sync_mu, SYNC_RANK_SYNC);
 	sync_mutex_init(&store->manifest_mu, SYNC_RANK_MANIFEST);
 	sync_mutex_init(&store->tree_mu, SYNC_RANK_TREE);
@@ -199,7 +199,7 @@ static void free_store(struct lsm *store)
 	sync_mutex_destroy(&store->tree_mu);
 	sync_mutex_destroy(&store->manifest_mu);
 	sync_mutex_destroy(&store->sync_mu);
-	sync_mutex_destroy(&store->commit_mu);
+	commit_queue_release(&store->queue);
 	sync_mutex_destroy(&store->compact_mu);
 	sync_mutex_destroy(&store->fork_mu);
 	free(store);

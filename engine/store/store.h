@@ -5,18 +5,18 @@
  *
  * Life of a write: lsm_admit() takes credit; lsm_write() joins the commit
  * queue; its leader prepares the entries of the group in the memtable, appends
- * the group to the log in one write, links the entries, and publishes the last
- * sequence number. A full memtable is sealed with its log into a generation,
+ * the group to the log at once, hands the lead on, links the entries, and
+ * publishes the last sequence number in its turn. A full memtable is sealed with its log into a generation,
  * which the flush worker turns into a table, oldest first.
  *
  * Leadership: whoever is at the head of the commit queue owns the active
- * generation and last_seq until it leaves. It is not a mutex: the leader does
+ * generation and last_seq until it hands the lead on. It is not a mutex: the leader does
  * I/O, and takes the locks below as it needs them.
  *
  * What a reader sees is a view: the active memtable, the sealed ones, and a
  * version of the tables; immutable, counted, replaced under tree_mu.
  *
- * Locks, outermost first: fork_mu, compact_mu, commit_mu, sync_mu, manifest_mu,
+ * Locks, outermost first: fork_mu, compact_mu, queue.mu, sync_mu, manifest_mu,
  * tree_mu. docs/locking.md says why.
  */
 #ifndef LSM_STORE_STORE_H
@@ -27,14 +27,11 @@
 #include "base/log.h"
 #include "compact/job.h"
 #include "mem/memtable.h"
+#include "store/commit_queue.h"
 #include "store/home.h"
 #include "wal/wal_writer.h"
 
 enum {
-	STORE_GROUP_MAX = 64,            /* batches of a commit group */
-	STORE_GROUP_MAX_BYTES = 1 << 20, /* of a commit group */
-	STORE_GROUP_SMALL_BYTES = 128
-	                          << 10, /* a small leader takes on so much */
 	STORE_SYNC_BYTES = 4 << 20, /* unsynced: do not wait for the period */
 	STORE_NUMBER_STEP = 256,    /* file numbers reserved at a time */
 	STORE_MANIFEST_ROLL_BYTES = 64 << 10,
@@ -67,17 +64,6 @@ struct view {
 	struct version *version;
 	size_t sealed_count, sealed_cap;
 	struct generation *sealed[]; /* oldest first */
-};
-
-/* One place in the commit queue; on the stack of who waits there. */
-struct commit {
-	struct lsm_batch *batch; /* NULL: only leads */
-	uint64_t taken;          /* credit */
-	struct commit *next;
-	struct sync_cond turn;
-	uint64_t seq; /* of the batch's last entry */
-	enum lsm_err err;
-	bool done;
 };
 
 /* One open branch of a store. */
@@ -117,9 +103,7 @@ struct lsm {
 	/* Guarded by compact_mu. */
 	struct buf cursor[LSM_LEVELS];
 
-	struct sync_mutex commit_mu;
-	/* Guarded by commit_mu. */
-	struct commit *queue_head, *queue_tail;
+	struct commit_queue queue; /* own synchronization */
 
 	/* The leader's. */
 	uint64_t last_seq;

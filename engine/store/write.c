@@ -1,115 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * write.c: group commit.
- *
- * The commit queue is first come, first served. Its head leads: it takes the
- * batches behind it into its group, up to a size, and does the work of all. The
- * followers sleep until they are done, or until they are the head themselves.
+ * write.c: group commit: number, prepare, log, hand the lead on; then link and
+ * publish (store/commit_queue.h).
  */
-#include <assert.h>
-
 #include "store/batch.h"
 #include "store/store.h"
 #include "wal/record.h"
 
-/* ---- the queue --------------------------------------------------------------- */
-
-/* Join the queue and wait to be its head, or to be done by another. */
-static void enter_queue(struct lsm *store, struct commit *place)
-{
-	place->next = NULL;
-	place->done = false;
-	place->err = LSM_OK;
-	sync_cond_init(&place->turn);
-
-	sync_lock(&store->commit_mu);
-	if (store->queue_tail != NULL)
-		store->queue_tail->next = place;
-	else
-		store->queue_head = place;
-	store->queue_tail = place;
-	while (!place->done && store->queue_head != place)
-		sync_wait(&place->turn, &store->commit_mu);
-	sync_unlock(&store->commit_mu);
-}
-
-/*
- * The leader `first` leaves with its group up to `last`. A follower may return,
- * and its place be gone, as soon as the lock is free.
- */
-static void leave_queue(struct lsm *store, struct commit *first,
-                        struct commit *last, enum lsm_err err)
-{
-	struct commit *place = first, *next;
-
-	sync_lock(&store->commit_mu);
-	assert(store->queue_head == first);
-	store->queue_head = last->next;
-	if (store->queue_head == NULL)
-		store->queue_tail = NULL;
-	for (bool more = true; more; place = next) {
-		more = place != last;
-		next = place->next;
-		place->err = err;
-		place->done = true;
-		if (place != first)
-			sync_signal(&place->turn);
-	}
-	if (store->queue_head != NULL)
-		sync_signal(&store->queue_head->turn);
-	sync_unlock(&store->commit_mu);
-	sync_cond_destroy(&first->turn);
-}
-
 void store_lead(struct lsm *store, struct commit *place)
 {
 	memset(place, 0, sizeof(*place));
-	enter_queue(store, place);
+	(void)commit_enter(&store->queue, place); /* nobody can do it for us */
+	commit_drain(&store->queue);
 }
 
 void store_unlead(struct lsm *store, struct commit *place)
 {
-	leave_queue(store, place, place, LSM_OK);
+	commit_leave(&store->queue, place);
 }
 
 /* ---- the leader's work --------------------------------------------------------- */
 
-struct group {
-	struct commit *members[STORE_GROUP_MAX];
-	struct slice payloads[STORE_GROUP_MAX];
-	struct memtable_chain chains[STORE_GROUP_MAX];
-	size_t count;
-	uint64_t taken;     /* credit of all members */
-	uint64_t log_bytes; /* their records */
-	uint64_t last_seq;
-};
-
-static void gather(struct lsm *store, struct commit *leader,
-                   struct group *group)
-{
-	size_t bytes = 0, most = STORE_GROUP_MAX_BYTES;
-
-	group->count = 0;
-	group->taken = 0;
-	group->log_bytes = 0;
-	if (leader->batch->rep.len < STORE_GROUP_SMALL_BYTES)
-		most = leader->batch->rep.len + STORE_GROUP_SMALL_BYTES;
-
-	sync_lock(&store->commit_mu);
-	for (struct commit *c = leader;
-	     c != NULL && c->batch != NULL && group->count < STORE_GROUP_MAX;
-	     c = c->next) {
-		if (c != leader && bytes + c->batch->rep.len > most)
-			break;
-		bytes += c->batch->rep.len;
-		group->taken += c->taken;
-		group->members[group->count++] = c;
-	}
-	sync_unlock(&store->commit_mu);
-}
-
 /* Give every batch its sequence numbers and its final bytes. */
-static enum lsm_err number_batches(struct lsm *store, struct group *group)
+static enum lsm_err number_batches(struct lsm *store,
+                                   struct commit_group *group)
 {
 	uint64_t seq = store->last_seq;
 
@@ -148,7 +62,7 @@ static enum lsm_err prepare_batch(struct memtable *mem, struct slice payload,
 }
 
 /* Whatever fails here leaves no trace: nothing was logged yet. */
-static enum lsm_err prepare_group(struct lsm *store, struct group *group)
+static enum lsm_err prepare_group(struct lsm *store, struct commit_group *group)
 {
 	struct memtable *mem = store->active->mem;
 	enum lsm_err err = LSM_OK;
@@ -160,21 +74,19 @@ static enum lsm_err prepare_group(struct lsm *store, struct group *group)
 	return err;
 }
 
-static void apply_group(struct lsm *store, struct group *group)
+/* No longer the leader's: others may link theirs at the same time. */
+static void link_group(struct lsm *store, struct commit_group *group)
 {
 	for (size_t i = 0; i < group->count; i++) {
 		struct lsm_batch *batch = group->members[i]->batch;
 
-		memtable_apply(store->active->mem, &group->chains[i]);
+		memtable_apply(group->mem, &group->chains[i]);
 		for (unsigned n = 0; n < LSM_COUNTERS; n++)
 			if (batch->counters[n] != 0)
 				atomic_fetch_add_explicit(&store->counters[n],
 				                          batch->counters[n],
 				                          memory_order_relaxed);
 	}
-	store->last_seq = group->last_seq;
-	atomic_store_explicit(&store->visible_seq, group->last_seq,
-	                      memory_order_release);
 }
 
 /* Start what the new bytes call for: a spare log, a later sync. */
@@ -200,13 +112,21 @@ static void after_commit(struct lsm *store)
 	}
 }
 
-static enum lsm_err commit_group(struct lsm *store, struct group *group)
+/* A full memtable is sealed once what is in flight is linked. */
+static enum lsm_err make_room(struct lsm *store)
+{
+	if (memtable_bytes(store->active->mem) < store->options.memtable_bytes)
+		return LSM_OK;
+	commit_drain(&store->queue);
+	return store_seal(store);
+}
+
+static enum lsm_err log_group(struct lsm *store, struct commit_group *group)
 {
 	enum lsm_err err = store_writable(store);
 
-	if (err == LSM_OK &&
-	    memtable_bytes(store->active->mem) >= store->options.memtable_bytes)
-		err = store_seal(store);
+	if (err == LSM_OK)
+		err = make_room(store);
 	if (err == LSM_OK)
 		err = number_batches(store, group);
 	if (err == LSM_OK)
@@ -228,7 +148,8 @@ static enum lsm_err commit_group(struct lsm *store, struct group *group)
 		err = LSM_ERR_POISONED;
 		goto out;
 	}
-	apply_group(store, group);
+	group->mem = store->active->mem;
+	store->last_seq = group->last_seq;
 	after_commit(store);
 out:
 	if (group->taken > 0)
@@ -239,12 +160,16 @@ out:
 /* Lead the group of `place`. */
 static void lead_group(struct lsm *store, struct commit *place)
 {
-	struct group group;
+	struct commit_group group;
 	enum lsm_err err;
 
-	gather(store, place, &group);
-	err = commit_group(store, &group);
-	leave_queue(store, place, group.members[group.count - 1], err);
+	commit_gather(&store->queue, place, &group);
+	err = log_group(store, &group);
+	commit_hand_over(&store->queue, &group, err);
+	if (err != LSM_OK)
+		return;
+	link_group(store, &group);
+	commit_publish(&store->queue, &group);
 }
 
 static enum lsm_err check_batch(struct lsm *store,
@@ -290,11 +215,8 @@ enum lsm_err lsm_write(struct lsm *store, struct lsm_batch *batch,
 
 	place.taken = admission->bytes;
 	*admission = (struct lsm_admission){NULL, 0};
-	enter_queue(store, &place);
-	if (!place.done)
+	if (commit_enter(&store->queue, &place))
 		lead_group(store, &place);
-	else
-		sync_cond_destroy(&place.turn);
 	if (seq_out != NULL)
 		*seq_out = place.seq;
 	return place.err;
