@@ -44,7 +44,12 @@
 	X(NOT_STORE, EINVAL, "not a shalefs store")                            \
 	X(NEWER, EPROTONOSUPPORT, "written by a newer version")                \
 	X(NO_LINK, EXDEV, "the file cannot be hard-linked there")              \
-	X(NOT_SUPPORTED, EOPNOTSUPP, "not supported")
+	X(NOT_SUPPORTED, EOPNOTSUPP, "not supported")                          \
+	X(EXPIRED, ESTALE, "the snapshot lies behind the horizon")             \
+	X(ZERO_HORIZON, EINVAL, "a horizon cannot be zero")                    \
+	X(FUTURE_HORIZON, EINVAL, "no write has reached this horizon yet")     \
+	X(OLD_HORIZON, EINVAL, "the recorded horizon is beyond this one")      \
+	X(CANCELLED, ECANCELED, "cancelled")
 
 enum lsm_err {
 	LSM_OK = 0,
@@ -293,7 +298,12 @@ LSM_MUST_CHECK enum lsm_err lsm_sync(struct lsm *store);
 
 /* ---- reading ---------------------------------------------------------- */
 
-/* Hold the present state for reading. Errors: NOMEM. */
+/*
+ * Hold the present state for reading. A snapshot expires once its sequence
+ * number lies behind the horizon (lsm_compact()): from then on reads with it
+ * give EXPIRED. An iterator holds what it reads like a snapshot, and expires
+ * like one. Errors: NOMEM.
+ */
 LSM_MUST_CHECK enum lsm_err lsm_snapshot_take(struct lsm *store,
                                               struct lsm_snapshot **snap_out);
 void lsm_snapshot_release(struct lsm *store, struct lsm_snapshot *snap);
@@ -303,7 +313,7 @@ uint64_t lsm_sequence(struct lsm *store);
 
 /*
  * Copy the value of `key` into *value (cleared first) as of `snap`, or as of
- * now when it is NULL. Errors: NOT_FOUND, CORRUPT, IO, NOMEM.
+ * now when it is NULL. Errors: NOT_FOUND, EXPIRED, CORRUPT, IO, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_get(struct lsm *store,
                                     const struct lsm_snapshot *snap,
@@ -323,7 +333,7 @@ size_t lsm_pending_merges(struct lsm *store, struct slice key);
  * It never blocks a writer, however long it lives: between two moves the store
  * may take back the memtables and files that it reads from, and the next move
  * opens those that have taken their place. What it shows stays the same.
- * Errors: NOMEM.
+ * Errors: EXPIRED, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_iter_create(struct lsm *store,
                                             const struct lsm_snapshot *snap,
@@ -375,8 +385,29 @@ LSM_MUST_CHECK enum lsm_err lsm_export(struct lsm *store, const char *path,
 /* Seal the memtable and wait until it is a table. Errors: as lsm_write(). */
 LSM_MUST_CHECK enum lsm_err lsm_flush(struct lsm *store);
 
-/* Merge everything into one level and wait. Errors: as lsm_write(). */
-LSM_MUST_CHECK enum lsm_err lsm_compact_all(struct lsm *store);
+struct lsm_compaction {
+	/* Told now and then, in the caller's thread, how many bytes are done of
+	   those that there are to do, as far as that is known: false cancels.
+	   Must not call the engine. NULL: nobody is told. */
+	bool (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+	void *ctx;
+};
+
+/*
+ * Forget history: make `up_to` the horizon of this branch, durably, and merge all
+ * that is as old into the last level, without what no reader from there on can
+ * tell missing. Snapshots and iterators of a sequence before it expire, when the
+ * horizon stands; it stays where the rest fails or is cancelled. The same horizon
+ * again is no error. Other branches keep theirs, and every file that they name.
+ * `how` NULL: quietly. Errors: ZERO_HORIZON, FUTURE_HORIZON (past
+ * lsm_sequence()), OLD_HORIZON, CANCELLED, and as lsm_write().
+ */
+LSM_MUST_CHECK enum lsm_err lsm_compact(struct lsm *store, uint64_t up_to,
+                                        const struct lsm_compaction *how);
+
+/* The greatest horizon by which nobody expires: the least sequence that a
+   snapshot or an iterator holds; lsm_sequence() where there is none. */
+uint64_t lsm_oldest_sequence(struct lsm *store);
 
 struct lsm_stats {
 	struct {
@@ -402,6 +433,7 @@ struct lsm_stats {
 	} flushes, compactions;
 	unsigned jobs; /* flushes and compactions that run or are due */
 	uint64_t sequence;
+	uint64_t horizon;   /* 0: none */
 	uint64_t log_bytes; /* of logs not yet flushed */
 	int64_t counters[LSM_COUNTERS];
 };

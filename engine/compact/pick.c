@@ -329,10 +329,12 @@ static double cost(const struct version *version, unsigned output_level,
  * among equals the next one past the cursor, else the first. The level's count
  * when there is none.
  */
-static size_t cheapest_table(const struct version *version, unsigned level,
+static size_t cheapest_table(const struct picker *picker, unsigned level,
                              unsigned output_level, struct slice cursor,
-                             bool (*wanted)(const struct table_meta *meta))
+                             bool (*wanted)(const struct picker *picker,
+                                            const struct table_meta *meta))
 {
+	const struct version *version = picker->version;
 	const struct level *from = &version->levels[level];
 	size_t best = from->count;
 	bool best_past = false;
@@ -343,7 +345,7 @@ static size_t cheapest_table(const struct version *version, unsigned level,
 		double its_cost;
 		bool past;
 
-		if (wanted != NULL && !wanted(meta))
+		if (wanted != NULL && !wanted(picker, meta))
 			continue;
 		its_cost = cost(version, output_level, meta);
 		past = slice_compare(smallest_user(meta), cursor) >= 0;
@@ -498,7 +500,7 @@ static enum lsm_err plan_trigger(const struct picker *picker,
 	if (level == 0)
 		return plan_l0(picker, plan);
 	return plan_table(picker, level, level + 1,
-	                  cheapest_table(picker->version, level, level + 1,
+	                  cheapest_table(picker, level, level + 1,
 	                                 buf_slice(&cursor[level]), NULL),
 	                  plan);
 }
@@ -565,6 +567,30 @@ static enum lsm_err plan_ranges(const struct picker *picker,
 	return LSM_OK;
 }
 
+static bool has_many_deletes(const struct picker *picker,
+                             const struct table_meta *meta)
+{
+	(void)picker;
+	return many_deletes(meta);
+}
+
+/* Whether PICK_ALL has to do with it. */
+static bool is_old(const struct picker *picker, const struct table_meta *meta)
+{
+	return picker->options->up_to == 0 ||
+	       meta->info.min_seq <= picker->options->up_to;
+}
+
+static bool has_old(const struct picker *picker, unsigned level)
+{
+	const struct level *at = &picker->version->levels[level];
+
+	for (size_t i = 0; i < at->count; i++)
+		if (is_old(picker, at->tables[i]))
+			return true;
+	return false;
+}
+
 /* What is worth doing although no trigger demands it. */
 static enum lsm_err plan_period(const struct picker *picker,
                                 const struct buf cursor[LSM_LEVELS],
@@ -577,13 +603,21 @@ static enum lsm_err plan_period(const struct picker *picker,
 	for (unsigned level = 1; level < LAST_LEVEL; level++) {
 		unsigned output = first_used_level(version, level + 1);
 		size_t index =
-		    cheapest_table(version, level, output,
-		                   buf_slice(&cursor[level]), many_deletes);
+		    cheapest_table(picker, level, output,
+		                   buf_slice(&cursor[level]), has_many_deletes);
 
 		if (index < version->levels[level].count)
 			return plan_table(picker, level, output, index, plan);
 	}
 	return plan_ranges(picker, plan);
+}
+
+static bool is_to_be_rewritten(const struct picker *picker,
+                               const struct table_meta *meta,
+                               struct slice cursor)
+{
+	return worth_rewriting(meta, PICK_ALL) && is_old(picker, meta) &&
+	       slice_compare(smallest_user(meta), cursor) >= 0;
 }
 
 /* The first table with tombstones past the cursor: one pass, which ends also
@@ -596,8 +630,7 @@ static enum lsm_err plan_rewrite(const struct picker *picker,
 	for (size_t i = 0; i < last->count; i++) {
 		const struct table_meta *meta = last->tables[i];
 
-		if (!worth_rewriting(meta, PICK_ALL) ||
-		    slice_compare(smallest_user(meta), cursor) < 0)
+		if (!is_to_be_rewritten(picker, meta, cursor))
 			continue;
 		return plan_last(picker, i, plan);
 	}
@@ -611,16 +644,17 @@ static enum lsm_err plan_all(const struct picker *picker,
 	const struct version *version = picker->version;
 	unsigned level, output;
 
-	if (version->levels[0].count > 0)
+	if (has_old(picker, 0))
 		return plan_l0(picker, plan);
-	level = first_used_level(version, 1);
+	for (level = 1; level < LAST_LEVEL && !has_old(picker, level);)
+		level++;
 	if (level == LAST_LEVEL)
 		return plan_rewrite(picker, buf_slice(&cursor[LAST_LEVEL]),
 		                    plan);
 	output = first_used_level(version, level + 1);
 	return plan_table(picker, level, output,
-	                  cheapest_table(version, level, output,
-	                                 buf_slice(&cursor[level]), NULL),
+	                  cheapest_table(picker, level, output,
+	                                 buf_slice(&cursor[level]), is_old),
 	                  plan);
 }
 
@@ -637,6 +671,41 @@ static enum lsm_err make_plan(const struct picker *picker,
 	    picker->options->why == PICK_TRIGGER)
 		return err;
 	return plan_period(picker, cursor, plan);
+}
+
+static bool is_below_any(const struct version *version,
+                         const struct table_meta *meta)
+{
+	for (unsigned level = 0; level < LAST_LEVEL; level++)
+		if (version_overlaps(version, level, smallest_user(meta),
+		                     largest_user(meta)))
+			return true;
+	return false;
+}
+
+uint64_t pick_bytes_left(const struct version *version,
+                         const struct pick_options *options,
+                         const struct buf cursor[LSM_LEVELS])
+{
+	const struct picker picker = {.options = options};
+	const struct level *last = &version->levels[LAST_LEVEL];
+	uint64_t bytes = 0;
+
+	for (unsigned level = 0; level < LAST_LEVEL; level++)
+		for (size_t i = 0; i < version->levels[level].count; i++)
+			if (is_old(&picker, version->levels[level].tables[i]))
+				bytes += version->levels[level]
+				             .tables[i]
+				             ->info.file_bytes;
+	for (size_t i = 0; i < last->count; i++) {
+		const struct table_meta *meta = last->tables[i];
+
+		if (is_below_any(version, meta) ||
+		    is_to_be_rewritten(&picker, meta,
+		                       buf_slice(&cursor[LAST_LEVEL])))
+			bytes += meta->info.file_bytes;
+	}
+	return bytes;
 }
 
 /* To the least key greater than `key`. */

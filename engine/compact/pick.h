@@ -18,7 +18,8 @@ enum pick_why {
 	PICK_PERIOD,  /* also what is worth doing when there is time: any L0
 	                 table; tables that hold many tombstones, or range
 	                 tombstones, until those are over */
-	PICK_ALL,     /* whatever is not in the last level, or has tombstones */
+	PICK_ALL,     /* whatever is not in the last level, or could be rid of
+	                 entries there */
 };
 
 struct pick_options {
@@ -27,6 +28,7 @@ struct pick_options {
 	uint64_t table_bytes;
 	uint64_t oldest_snapshot; /* KEY_SEQ_MAX: there is none */
 	enum pick_why why;
+	uint64_t up_to; /* PICK_ALL leaves alone what is newer; 0: nothing */
 };
 
 /* Tables of `level` and of `output_level` to be merged into output_level. */
@@ -52,6 +54,11 @@ bool pick_l0_goes_first(struct version *version,
 /* Whether the deeper levels lag so far behind that they come before L0. */
 bool pick_is_behind(struct version *version,
                     const struct pick_options *options);
+
+/* About how many bytes PICK_ALL, with these cursors, has yet to have read. */
+uint64_t pick_bytes_left(const struct version *version,
+                         const struct pick_options *options,
+                         const struct buf cursor[LSM_LEVELS]);
 
 /*
  * Find the most urgent job; *due_out false when there is none. `cursor`: for

@@ -65,7 +65,7 @@ void table_info_release(struct table_info *info)
 }
 
 void table_info_count(struct table_info *info, struct slice ikey,
-                      struct slice value)
+                      struct slice value, bool older)
 {
 	const uint64_t seq = key_seq(ikey);
 
@@ -73,7 +73,8 @@ void table_info_count(struct table_info *info, struct slice ikey,
 		info->min_seq = seq;
 	if (seq > info->max_seq)
 		info->max_seq = seq;
-	if (key_kind(ikey) == KEY_DELETE)
+	if (older ? key_kind(ikey) != KEY_RANGE_DELETE
+	          : key_kind(ikey) == KEY_DELETE)
 		info->deletes++;
 	info->raw_bytes += ikey.len + value.len;
 	info->entries++;
@@ -351,13 +352,19 @@ static enum lsm_err check_key(const struct table_builder *builder,
 	return LSM_ERR_CORRUPT;
 }
 
+static bool is_last_user(const struct table_builder *builder, struct slice user)
+{
+	return builder->info.entries > 0 &&
+	       slice_equal(key_user(buf_slice(&builder->last_key)), user);
+}
+
 /* Keep the hash of a user key that the part did not have before. */
-static enum lsm_err note_user(struct table_builder *builder, struct slice user)
+static enum lsm_err note_user(struct table_builder *builder, struct slice user,
+                              bool older)
 {
 	uint64_t hash;
 
-	if (builder->hashes.len > 0 &&
-	    slice_equal(key_user(buf_slice(&builder->last_key)), user))
+	if (older && builder->hashes.len > 0)
 		return LSM_OK;
 	hash = checksum_hash(user);
 	return buf_append(&builder->hashes, &hash, sizeof(hash));
@@ -366,11 +373,13 @@ static enum lsm_err note_user(struct table_builder *builder, struct slice user)
 static enum lsm_err add(struct table_builder *builder, struct slice ikey,
                         struct slice value)
 {
+	bool older;
 	enum lsm_err err;
 
 	err = check_key(builder, ikey);
 	if (err != LSM_OK)
 		return err;
+	older = is_last_user(builder, key_user(ikey));
 	/* Blocks end before they pass the target, so that a large value does
 	   not make its small neighbours dear to read. */
 	if (builder->block.entries > 0 &&
@@ -380,7 +389,7 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 		if (err != LSM_OK)
 			return err;
 	}
-	err = note_user(builder, key_user(ikey));
+	err = note_user(builder, key_user(ikey), older);
 	if (err != LSM_OK)
 		return err;
 	err = block_builder_add(&builder->block, ikey, value);
@@ -391,7 +400,7 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 		if (err != LSM_OK)
 			return err;
 	}
-	table_info_count(&builder->info, ikey, value);
+	table_info_count(&builder->info, ikey, value, older);
 	err = table_info_note_range(&builder->info, ikey, value);
 	if (err == LSM_ERR_CORRUPT)
 		log_error("table %016" PRIx64 "-%" PRIu64 ": entry %" PRIu64

@@ -14,7 +14,8 @@ struct table_builder;
 struct table_info {
 	uint64_t file_bytes;
 	uint64_t entries;
-	uint64_t deletes;   /* among the entries */
+	uint64_t deletes; /* among the entries: tombstones, and what lies under
+	                       a newer entry of its key: a rewrite may drop it */
 	uint64_t raw_bytes; /* keys and values */
 	uint64_t min_seq, max_seq;
 	struct buf smallest, largest; /* internal keys */
@@ -27,9 +28,10 @@ struct table_info {
 void table_info_init(struct table_info *info);
 void table_info_release(struct table_info *info);
 
-/* Add one entry to the figures; the keys are not touched. */
+/* Add one entry to the figures; the keys are not touched. `older`: the entry
+   before it has the same user key. */
 void table_info_count(struct table_info *info, struct slice ikey,
-                      struct slice value);
+                      struct slice value, bool older);
 
 /* The same for a range tombstone; nothing for other kinds. Errors: CORRUPT (it
    is none; not logged), NOMEM. */

@@ -98,7 +98,10 @@ static enum lsm_err check_entry(struct verify *v, uint64_t offset,
 		if (err != LSM_OK)
 			return err;
 	}
-	table_info_count(&v->seen, key, value);
+	table_info_count(
+	    &v->seen, key, value,
+	    v->last_key.len > 0 &&
+		slice_equal(key_user(buf_slice(&v->last_key)), key_user(key)));
 	err = table_info_note_range(&v->seen, key, value);
 	if (err == LSM_ERR_CORRUPT)
 		fault(v,

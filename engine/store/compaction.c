@@ -21,6 +21,7 @@ static void options_for(const struct lsm *store, enum pick_why why,
 	options->table_bytes = store->options.table_bytes;
 	options->oldest_snapshot = KEY_SEQ_MAX;
 	options->why = why;
+	options->up_to = 0;
 }
 
 static void count_compaction(struct lsm *store, const struct edit *edit,
@@ -68,24 +69,42 @@ void store_forget_l0(struct lsm *store)
 struct running {
 	struct lsm *store;
 	bool paced; /* it is to leave room for others on the disk */
+	struct compact_progress *progress; /* NULL: it is a background job */
+	uint64_t written;
 };
+
+/* A job of the caller's own thread is in nobody's way but its own store's. */
 
 static bool yields(void *ctx)
 {
 	const struct running *running = ctx;
 
-	return atomic_load(&running->store->runtime->l0_waiting) > 0;
+	return running->progress != NULL
+	           ? atomic_load(&running->store->l0_waits)
+	           : atomic_load(&running->store->runtime->l0_waiting) > 0;
 }
 
-static enum lsm_err step(void *ctx, uint64_t bytes)
+/* Tell that `bytes` are done of what was left when the job began. */
+static enum lsm_err report(const struct compact_progress *progress,
+                           uint64_t bytes)
 {
-	const struct running *running = ctx;
+	const struct lsm_compaction *how = progress->how;
+	uint64_t left = progress->total - progress->done;
+
+	if (how == NULL || how->progress == NULL ||
+	    how->progress(how->ctx,
+	                  progress->done + (bytes < left ? bytes : left),
+	                  progress->total))
+		return LSM_OK;
+	return LSM_ERR_CANCELLED;
+}
+
+static void pace(struct running *running, uint64_t bytes)
+{
 	struct lsm_runtime *runtime = running->store->runtime;
 	struct env_io_stats io;
 	uint64_t pause_ns;
 
-	if (!running->paced)
-		return LSM_OK;
 	env_io_stats(running->store->env, &io);
 	sync_lock(&runtime->bucket_mu);
 	pause_ns = bucket_take(&runtime->bucket, bytes, io.bytes_written,
@@ -93,7 +112,18 @@ static enum lsm_err step(void *ctx, uint64_t bytes)
 	sync_unlock(&runtime->bucket_mu);
 	if (pause_ns > 0)
 		sync_sleep_ns(pause_ns);
-	return LSM_OK;
+}
+
+static enum lsm_err step(void *ctx, uint64_t bytes)
+{
+	struct running *running = ctx;
+
+	if (running->paced)
+		pace(running, bytes);
+	running->written += bytes;
+	if (running->progress == NULL)
+		return LSM_OK;
+	return report(running->progress, running->written);
 }
 
 static void synced(void *ctx, uint64_t bytes, uint64_t ns)
@@ -108,16 +138,16 @@ static void synced(void *ctx, uint64_t bytes, uint64_t ns)
 
 /* ---- one compaction -------------------------------------------------- */
 
-static enum lsm_err carry_out(struct lsm *store, struct version *version,
-                              const struct compact_plan *plan, bool paced)
+static enum lsm_err carry_out(struct running *running, struct version *version,
+                              const struct compact_plan *plan)
 {
-	struct running running = {store, paced};
+	struct lsm *store = running->store;
 	struct buf snapshots = BUF_INIT;
 	struct job_context context;
 	struct edit edit;
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
 
-	context.control = (struct job_control){step, yields, synced, &running};
+	context.control = (struct job_control){step, yields, synced, running};
 	edit_init(&edit);
 	if (err == LSM_OK)
 		err = job_compact(&context, version, plan, &edit);
@@ -132,42 +162,74 @@ static enum lsm_err carry_out(struct lsm *store, struct version *version,
 	return err;
 }
 
-/* The oldest sequence that somebody holds; KEY_SEQ_MAX when nobody does. */
+/* The oldest sequence that somebody holds who is not expired; KEY_SEQ_MAX when
+   nobody does. */
 static uint64_t oldest_snapshot(struct lsm *store)
 {
-	uint64_t seq = KEY_SEQ_MAX;
+	struct lsm_snapshot *snap;
+	uint64_t seq;
 
 	sync_lock(&store->tree_mu);
-	if (store->snapshots != NULL)
-		seq = store->snapshots->seq;
+	snap = store->snapshots;
+	while (snap != NULL && store_is_expired(store, snap->seq))
+		snap = snap->newer;
+	seq = snap != NULL ? snap->seq : KEY_SEQ_MAX;
 	sync_unlock(&store->tree_mu);
 	return seq;
 }
 
-/* Do the most urgent compaction; *done_out says whether there was one.
-   `cursor` NULL: the store's own. */
-static enum lsm_err compact_once(struct lsm *store, enum pick_why why,
-                                 struct buf *cursor, bool *done_out)
+/* See anew how much there is to do, and tell. */
+static enum lsm_err foresee(struct compact_progress *progress,
+                            const struct version *version,
+                            const struct pick_options *options,
+                            const struct buf *cursor)
 {
+	progress->total =
+	    progress->done + pick_bytes_left(version, options, cursor);
+	return report(progress, 0);
+}
+
+static void advance(struct compact_progress *progress, uint64_t written)
+{
+	uint64_t left = progress->total - progress->done;
+
+	progress->done += written < left ? written : left;
+}
+
+enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
+                                struct buf *cursor,
+                                struct compact_progress *progress,
+                                bool *done_out)
+{
+	struct running running = {.store = store, .progress = progress};
 	struct pick_options options;
 	struct compact_plan plan;
 	struct version *version;
-	enum lsm_err err;
+	enum lsm_err err = LSM_OK;
 
-	options_for(store, why, &options);
-	options.oldest_snapshot = oldest_snapshot(store);
+	*done_out = false;
 	compact_plan_init(&plan);
 	sync_lock(&store->compact_mu);
 	store_forget_l0(store); /* what is added from here on is not seen */
 	version = present_version(store);
-
-	err = pick_compaction(version, &options,
-	                      cursor != NULL ? cursor : store->cursor, &plan,
-	                      done_out);
-	if (err == LSM_OK && *done_out)
-		err = carry_out(store, version, &plan,
-		                plan.level > 0 &&
-		                    !pick_is_behind(version, &options));
+	options_for(store, why, &options);
+	options.oldest_snapshot = oldest_snapshot(store);
+	if (cursor == NULL)
+		cursor = store->cursor;
+	if (progress != NULL) {
+		options.up_to = progress->up_to;
+		err = foresee(progress, version, &options, cursor);
+	}
+	if (err == LSM_OK)
+		err =
+		    pick_compaction(version, &options, cursor, &plan, done_out);
+	if (err == LSM_OK && *done_out) {
+		running.paced =
+		    plan.level > 0 && !pick_is_behind(version, &options);
+		err = carry_out(&running, version, &plan);
+	}
+	if (progress != NULL)
+		advance(progress, running.written);
 	compact_plan_release(&plan);
 	version_unref(version);
 	sync_unlock(&store->compact_mu);
@@ -208,11 +270,14 @@ void store_compact_run(struct worker_job *job)
 		store_forget_l0(store);
 		return;
 	}
-	err = compact_once(store, PICK_TRIGGER, NULL, &done);
+	if (atomic_load(&store->manual) > 0)
+		return; /* it is called again after that */
+	err = store_compact_once(store, PICK_TRIGGER, NULL, NULL, &done);
 	if (err == LSM_OK && !done && period_is_over(store)) {
 		seal_if_idle(store);
 		do {
-			err = compact_once(store, PICK_PERIOD, NULL, &done);
+			err = store_compact_once(store, PICK_PERIOD, NULL, NULL,
+			                         &done);
 		} while (err == LSM_OK && done && !atomic_load(&store->stop));
 	}
 	if (err != LSM_OK && err != LSM_ERR_CLOSED) {
@@ -233,18 +298,4 @@ void store_compact_run(struct worker_job *job)
 		worker_submit(workers, job, 0);
 	else if (store->runtime->options.period_ms > 0)
 		worker_submit(workers, job, store->runtime->options.period_ms);
-}
-
-enum lsm_err lsm_compact_all(struct lsm *store)
-{
-	/* Of its own: every table with tombstones is rewritten once. */
-	struct buf cursor[LSM_LEVELS] = {BUF_INIT};
-	bool done = true;
-	enum lsm_err err = lsm_flush(store);
-
-	while (err == LSM_OK && done)
-		err = compact_once(store, PICK_ALL, cursor, &done);
-	for (unsigned level = 0; level < LSM_LEVELS; level++)
-		buf_release(&cursor[level]);
-	return err;
 }

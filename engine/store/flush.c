@@ -20,7 +20,8 @@ enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
 	sync_lock(&store->tree_mu);
 	for (struct lsm_snapshot *s = store->snapshots; s != NULL && !err;
 	     s = s->newer)
-		if (s->older == NULL || s->older->seq != s->seq)
+		if (!store_is_expired(store, s->seq) &&
+		    (s->older == NULL || s->older->seq != s->seq))
 			err = buf_append(snapshots, &s->seq, sizeof(s->seq));
 	sync_unlock(&store->tree_mu);
 

@@ -119,10 +119,12 @@ static void begin(struct lsm_iter *it)
 	}
 	it->valid = false;
 	it->err = LSM_OK;
-	if (it->inner != NULL)
-		return;
-	it->view = view_get(it->store, NULL);
-	it->err = open_sources(it);
+	if (it->inner == NULL) {
+		it->view = view_get(it->store, NULL);
+		it->err = open_sources(it);
+	}
+	if (it->err == LSM_OK && store_is_expired(it->store, it->hold.seq))
+		it->err = LSM_ERR_EXPIRED;
 }
 
 static void end(struct lsm_iter *it)
@@ -235,6 +237,8 @@ enum lsm_err lsm_iter_create(struct lsm *store, const struct lsm_snapshot *snap,
 	err = buf_append_slice(&it->lower, lower);
 	if (err == LSM_OK)
 		err = buf_append_slice(&it->upper, upper);
+	if (err == LSM_OK && store_is_expired(store, it->hold.seq))
+		err = LSM_ERR_EXPIRED;
 	if (err == LSM_OK)
 		err = open_sources(it);
 	it->err = err;

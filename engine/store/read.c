@@ -106,8 +106,13 @@ enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
 
 	buf_clear(value);
 	view = view_get(store, &seq);
-	if (snap != NULL)
+	if (snap != NULL) {
 		seq = snap->seq;
+		if (store_is_expired(store, seq)) {
+			view_unref(view);
+			return LSM_ERR_EXPIRED;
+		}
+	}
 	fold_init(&fold, fn, key);
 	err = collect(store, view, key, seq, &fold);
 	if (err == LSM_OK)

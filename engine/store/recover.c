@@ -378,6 +378,7 @@ static enum lsm_err stand_ready(struct lsm *store, struct replay *replay)
 	store->last_seq = replay->last_seq;
 	store->synced_seq = replay->last_seq;
 	atomic_store(&store->visible_seq, replay->last_seq);
+	atomic_store(&store->horizon, store->state.horizon);
 	for (unsigned i = 0; i < LSM_COUNTERS; i++)
 		atomic_store(&store->counters[i], replay->counters[i]);
 	return LSM_OK;

@@ -55,6 +55,7 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 	}
 	stats->log_bytes = unflushed_log_bytes(store, view);
 	view_unref(view);
+	stats->horizon = atomic_load(&store->horizon);
 
 	env_io_stats(store->env, &io);
 	stats->io.bytes_written = io.bytes_written;

@@ -86,9 +86,13 @@ struct lsm {
 	                                      entries are linked */
 	_Atomic(enum lsm_err) failed; /* LSM_OK, or why nothing is written any
 	                                 more; set once */
+	atomic_uint_least64_t horizon; /* of state; stored before a job drops
+	                                  anything that is behind it */
 	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
 	atomic_bool stop;                            /* jobs give up */
 	atomic_bool l0_waits; /* for a compaction; counted in the runtime */
+	atomic_uint manual;   /* lsm_compact() runs: it also does what the job
+	                         would, which keeps away */
 	atomic_bool reclaim;  /* the disk is full: do not wait for the period */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
@@ -312,9 +316,34 @@ LSM_MUST_CHECK enum lsm_err store_job_context(struct lsm *store,
                                               struct buf *snapshots,
                                               struct job_context *context);
 
+/* ---- horizon.c ------------------------------------------------------------------ */
+
+/* Whether what was visible at `seq` may be gone from the present view. Ask once
+   the view is taken. */
+static inline bool store_is_expired(const struct lsm *store, uint64_t seq)
+{
+	return seq < atomic_load(&store->horizon);
+}
+
 /* ---- compaction.c --------------------------------------------------------------- */
 
 void store_compact_run(struct worker_job *job);
+
+/* What somebody is told of a row of compactions. */
+struct compact_progress {
+	const struct lsm_compaction *how;
+	uint64_t up_to; /* nothing that is newer need be touched */
+	uint64_t done, total;
+};
+
+/*
+ * Do the most urgent compaction; *done_out says whether there was one. `cursor`
+ * NULL: the store's own. `progress` NULL: nobody is told, nobody can cancel.
+ * Errors: CANCELLED, those of job_compact() and store_install().
+ */
+LSM_MUST_CHECK enum lsm_err
+store_compact_once(struct lsm *store, enum pick_why why, struct buf *cursor,
+                   struct compact_progress *progress, bool *done_out);
 
 /* A table was added to L0: if that makes a compaction urgent, have deeper ones
    yield to it. */

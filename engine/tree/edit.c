@@ -13,6 +13,7 @@
  *     5 next number     number (v); at most once
  *     6 flushed         sequence (v), LSM_COUNTERS times counter (s);
  *                       at most once
+ *     7 horizon         sequence (v), at least 1; at most once
  *     14 table added    that holds range tombstones: as 1, then their number
  *                       (v, at least 1), their least sequence (v), what none
  *                       of them reaches beyond (p)
@@ -39,6 +40,7 @@ enum edit_tag {
 	TAG_LOG_REMOVED = 4,
 	TAG_NEXT_NUMBER = 5,
 	TAG_FLUSHED = 6,
+	TAG_HORIZON = 7,
 	TAG_TABLE_WITH_RANGES = 14,
 };
 
@@ -234,6 +236,10 @@ enum lsm_err edit_encode(const struct edit *edit, struct buf *out)
 		for (size_t i = 0; i < LSM_COUNTERS; i++)
 			sink_signed(&sink, edit->counters[i]);
 	}
+	if (edit->has_horizon) {
+		sink_u8(&sink, TAG_HORIZON);
+		sink_varint(&sink, edit->horizon);
+	}
 	if (sink.err != LSM_OK)
 		out->len = before;
 	return sink.err;
@@ -379,6 +385,17 @@ static enum lsm_err decode_flushed(struct decoder *d)
 	return LSM_OK;
 }
 
+static enum lsm_err decode_horizon(struct decoder *d)
+{
+	if (d->edit->has_horizon)
+		return LSM_ERR_CORRUPT;
+	d->edit->has_horizon = true;
+	d->edit->horizon = cursor_varint(&d->c);
+	if (d->edit->horizon == 0 || d->edit->horizon > KEY_SEQ_MAX)
+		return LSM_ERR_CORRUPT;
+	return LSM_OK;
+}
+
 static enum lsm_err decode_field(struct decoder *d)
 {
 	switch (cursor_u8(&d->c)) {
@@ -396,6 +413,8 @@ static enum lsm_err decode_field(struct decoder *d)
 		return decode_next_number(d);
 	case TAG_FLUSHED:
 		return decode_flushed(d);
+	case TAG_HORIZON:
+		return decode_horizon(d);
 	default:
 		return LSM_ERR_CORRUPT;
 	}

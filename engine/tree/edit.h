@@ -38,6 +38,8 @@ struct edit {
 	bool has_flushed;
 	uint64_t flushed_seq;           /* everything up to here is in tables */
 	int64_t counters[LSM_COUNTERS]; /* their values at flushed_seq */
+	bool has_horizon;
+	uint64_t horizon; /* what was before it need not be readable */
 };
 
 /* An order of file ids; memcmp's signs. */

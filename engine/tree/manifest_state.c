@@ -109,6 +109,17 @@ static enum lsm_err apply_to_version(const struct manifest_state *state,
 	return err;
 }
 
+/* A horizon only grows, and what it forgets is in tables. */
+static bool horizon_is_possible(const struct manifest_state *state,
+                                const struct edit *edit)
+{
+	uint64_t flushed =
+	    edit->has_flushed ? edit->flushed_seq : state->flushed_seq;
+	uint64_t horizon = edit->has_horizon ? edit->horizon : state->horizon;
+
+	return state->horizon <= horizon && horizon <= flushed;
+}
+
 enum lsm_err manifest_state_apply(struct manifest_state *state,
                                   const struct edit *edit)
 {
@@ -117,6 +128,8 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 	size_t log_count;
 	enum lsm_err err;
 
+	if (!horizon_is_possible(state, edit))
+		return LSM_ERR_CORRUPT;
 	err = apply_to_version(state, edit, &version);
 	if (err != LSM_OK)
 		return err;
@@ -138,6 +151,8 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 		memcpy(state->counters, edit->counters,
 		       sizeof(state->counters));
 	}
+	if (edit->has_horizon)
+		state->horizon = edit->horizon;
 	return LSM_OK;
 }
 
@@ -248,5 +263,7 @@ enum lsm_err manifest_state_diff(const struct manifest_state *state,
 	edit->has_flushed = true;
 	edit->flushed_seq = state->flushed_seq;
 	memcpy(edit->counters, state->counters, sizeof(edit->counters));
+	edit->has_horizon = state->horizon != 0;
+	edit->horizon = state->horizon;
 	return LSM_OK;
 }

@@ -28,6 +28,7 @@ struct manifest_state {
 	size_t log_count;
 	uint64_t next_number;
 	uint64_t flushed_seq;
+	uint64_t horizon; /* at most flushed_seq; 0: none */
 	int64_t counters[LSM_COUNTERS];
 	struct file_id list; /* the base list; number 0: none, the empty list */
 	struct edit_removal *list_tables; /* what the base list holds, sorted by
@@ -44,9 +45,10 @@ manifest_state_copy(const struct manifest_state *from,
                     struct manifest_state *to_out);
 
 /*
- * Apply an edit to the state: version, logs, numbers, counters. On error the
- * state is unchanged. Errors: those of edit_apply(), CORRUPT (a log that is
- * unknown or known twice).
+ * Apply an edit to the state: version, logs, numbers, counters, horizon. On
+ * error the state is unchanged. Errors: those of edit_apply(), CORRUPT (a log
+ * that is unknown or known twice, a horizon that goes back or lies ahead of what
+ * is flushed).
  */
 LSM_MUST_CHECK enum lsm_err manifest_state_apply(struct manifest_state *state,
                                                  const struct edit *edit);
@@ -58,7 +60,7 @@ manifest_state_set_list(struct manifest_state *state, struct file_id id);
 
 /*
  * Put into *edit, initialised here, all in which the state differs from its
- * base list: tables, logs, numbers, counters. Released on error. Errors: NOMEM.
+ * base list: tables, logs, numbers, counters, horizon. Released on error. Errors: NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err
 manifest_state_diff(const struct manifest_state *state, struct edit *edit);

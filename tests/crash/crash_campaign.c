@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 
 #define STORE "/store"
@@ -467,7 +468,7 @@ static bool follow_up(struct campaign *c, size_t index)
 	if (more && index % 23 == 19)
 		more = upkeep(c, PHASE_FLUSH, lsm_flush, "flush");
 	if (more && index % 41 == 31)
-		more = upkeep(c, PHASE_COMPACT, lsm_compact_all, "compact");
+		more = upkeep(c, PHASE_COMPACT, compact_all, "compact");
 	if (more && index == c->batches / 5)
 		more = export_store(c);
 	if (more && (index == c->batches / 8 || index == c->batches / 4))

@@ -16,6 +16,7 @@
 
 #include "tests/crash/crash_check.h"
 #include "tests/crash/crash_kit.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/env_fault.h"
 #include "tests/support/gen.h"
 
@@ -196,7 +197,7 @@ static void grow_list(struct lsm *store, const struct env *env)
 	while (count_in_pool(env, ".list") == 0) {
 		for (size_t i = 0; i < COMPACT_EVERY; i++)
 			write_next(store);
-		kit_must(lsm_compact_all(store) == LSM_OK);
+		kit_must(compact_all(store) == LSM_OK);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "tests/crash/crash_check.h"
 #include "tests/crash/crash_kit.h"
 #include "tests/crash/crash_sites.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 
 enum {
@@ -41,7 +42,7 @@ static void setup(void)
 	kit_must(kit_open(runtime, grown, "/store", false, &store) == LSM_OK);
 	for (size_t i = 0; i < BEFORE; i++)
 		kit_must(kit_write(model, store, i) == LSM_OK);
-	kit_must(lsm_compact_all(store) == LSM_OK);
+	kit_must(compact_all(store) == LSM_OK);
 	kit_must(lsm_close(store) == LSM_OK);
 	lsm_runtime_destroy(runtime);
 }

@@ -14,6 +14,7 @@
 #include "tests/crash/crash_check.h"
 #include "tests/crash/crash_kit.h"
 #include "tests/support/alloc_fault.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/env_fault.h"
 #include "tests/support/gen.h"
 
@@ -82,7 +83,7 @@ static void setup(void)
 	kit_must(kit_runtime(&runtime) == LSM_OK);
 	kit_must(kit_open(runtime, env, "/store", false, &store) == LSM_OK);
 	write_batches(store, 0, BEFORE);
-	kit_must(lsm_compact_all(store) == LSM_OK);
+	kit_must(compact_all(store) == LSM_OK);
 	write_batches(store, BEFORE, IN_LOG);
 	kit_must(env_mem_after_crash(env, &all, &grown) == LSM_OK);
 	kit_must(lsm_close(store) == LSM_OK);
@@ -138,7 +139,7 @@ static void keep_up(struct run *r, struct lsm *store, size_t index)
 	if (index % 19 == 11)
 		err = heed(r, lsm_flush(store), "a flush");
 	if (index == BEFORE + IN_LOG + 25)
-		err = heed(r, lsm_compact_all(store), "a compaction");
+		err = heed(r, compact_all(store), "a compaction");
 	if (err == LSM_OK)
 		r->synced = r->acked;
 }

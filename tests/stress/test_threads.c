@@ -18,6 +18,7 @@
 #include "base/coding.h"
 #include "base/sync.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/tmp.h"
 
 enum {
@@ -304,7 +305,7 @@ static void run_flusher(struct worker *worker)
 static void run_compacter(struct worker *worker)
 {
 	while (!atomic_load(&t.stop) &&
-	       must(worker, lsm_compact_all(t.store), "compaction")) {
+	       must(worker, compact_all(t.store), "compaction")) {
 		struct lsm_stats stats;
 
 		lsm_stats(t.store, &stats);

@@ -24,8 +24,10 @@ START_TEST(info_agrees_with_the_entries)
 	                 LSM_OK);
 	table_info_init(&seen);
 	for (size_t i = 0; i < entries.count; i++)
-		table_info_count(&seen, entry_key(&entries, i),
-		                 entry_value(&entries, i));
+		table_info_count(
+		    &seen, entry_key(&entries, i), entry_value(&entries, i),
+		    i > 0 && slice_equal(key_user(entry_key(&entries, i)),
+		                         key_user(entry_key(&entries, i - 1))));
 	ck_assert_uint_eq(info.entries, entries.count);
 	ck_assert_uint_eq(info.deletes, seen.deletes);
 	ck_assert_uint_eq(info.raw_bytes, seen.raw_bytes);
@@ -50,13 +52,15 @@ START_TEST(figures_count_what_they_say)
 
 	table_info_init(&info);
 	ck_assert_int_eq(key_make(&key, slice_str("abc"), 9, KEY_PUT), LSM_OK);
-	table_info_count(&info, buf_slice(&key), slice_str("12345"));
+	table_info_count(&info, buf_slice(&key), slice_str("12345"), false);
 	ck_assert_int_eq(key_make(&key, slice_str("abc"), 4, KEY_DELETE),
 	                 LSM_OK);
-	table_info_count(&info, buf_slice(&key), slice_make(NULL, 0));
-	ck_assert_uint_eq(info.entries, 2);
-	ck_assert_uint_eq(info.deletes, 1);
-	ck_assert_uint_eq(info.raw_bytes, 11 + 5 + 11);
+	table_info_count(&info, buf_slice(&key), slice_make(NULL, 0), false);
+	ck_assert_int_eq(key_make(&key, slice_str("abc"), 4, KEY_PUT), LSM_OK);
+	table_info_count(&info, buf_slice(&key), slice_make(NULL, 0), true);
+	ck_assert_uint_eq(info.entries, 3);
+	ck_assert_uint_eq(info.deletes, 2);
+	ck_assert_uint_eq(info.raw_bytes, 11 + 5 + 11 + 11);
 	ck_assert_uint_eq(info.min_seq, 4);
 	ck_assert_uint_eq(info.max_seq, 9);
 	buf_release(&key);

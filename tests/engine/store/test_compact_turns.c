@@ -6,6 +6,7 @@
 
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { KEYS = 3000, ROUNDS = 4 };
 
@@ -80,7 +81,7 @@ static uint64_t settle(bool interrupted)
 	}
 	kit_fill(kit.store, "k", KEYS / 50, "odd");
 	ASSERT_OK(lsm_flush(kit.store));
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	if (interrupted)
 		atomic_fetch_sub(&kit.runtime->l0_waiting, 1);
 	lsm_stats(kit.store, &stats);

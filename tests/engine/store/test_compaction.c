@@ -10,6 +10,7 @@
 
 #include "base/sync.h"
 #include "io/env.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 #include "tests/support/tmp.h"
 
@@ -197,7 +198,7 @@ START_TEST(deleting_everything_gives_nearly_all_space_back)
 	gen_init(&gen, gen_seed(1));
 	open_store();
 	write_round(&gen);
-	ck_assert_int_eq(lsm_compact_all(store), LSM_OK);
+	ck_assert_int_eq(compact_all(store), LSM_OK);
 	before = table_bytes();
 	ck_assert_uint_gt(before, KEYS * VALUE_BYTES);
 	ck_assert_int_eq(lsm_batch_create(&batch), LSM_OK);
@@ -208,7 +209,7 @@ START_TEST(deleting_everything_gives_nearly_all_space_back)
 	}
 	ck_assert_int_eq(lsm_write(store, batch, NULL, NULL), LSM_OK);
 	lsm_batch_destroy(batch);
-	ck_assert_int_eq(lsm_compact_all(store), LSM_OK);
+	ck_assert_int_eq(compact_all(store), LSM_OK);
 	ck_assert_uint_lt(table_bytes(), before / 100);
 	close_store();
 }

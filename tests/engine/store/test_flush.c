@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum {
 	FILLED = 200,
@@ -314,7 +315,7 @@ START_TEST(disk_that_fills_up_while_we_write_heals)
 		env_mem_set_free(kit.mem, DISK_BYTES);
 		KIT_WAIT_UNTIL(kit_try_put(kit.store, "healed", "1") == LSM_OK);
 	}
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	ck_assert_uint_eq(kit_count(kit.store, "r", "s"), acknowledged);
 	kit_reopen(&kit);
 	ck_assert_uint_eq(kit_count(kit.store, "r", "s"), acknowledged);

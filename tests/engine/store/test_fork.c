@@ -8,6 +8,7 @@
 
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/tmp.h"
 
 #define CHILD "/child"
@@ -43,7 +44,7 @@ static struct lsm *open_child(const char *path)
 static void fill_everywhere(void)
 {
 	kit_fill(kit.store, "a", FILLED, "deep");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_fill(kit.store, "b", FILLED, "l0");
 	ASSERT_OK(lsm_flush(kit.store));
 	kit_fill(kit.store, "c", FILLED, "memory");
@@ -102,8 +103,8 @@ START_TEST(child_and_parent_diverge)
 		kit_delete(child, "a000000");
 		kit_merge(kit.store, "m", "+p");
 		kit_merge(child, "m", "+c");
-		ASSERT_OK(lsm_compact_all(kit.store));
-		ASSERT_OK(lsm_compact_all(child));
+		ASSERT_OK(compact_all(kit.store));
+		ASSERT_OK(compact_all(child));
 		kit_expect_filled(kit.store, "b", FILLED, "l0");
 		kit_expect_filled(child, "c", FILLED, "memory");
 		kit_expect_filled(child, "b", FILLED / 2, "child");
@@ -136,7 +137,7 @@ START_TEST(child_outlives_its_parent)
 		child = open_child(CHILD);
 		expect_everywhere(child);
 		kit_fill(child, "d", FILLED, "own");
-		ASSERT_OK(lsm_compact_all(child));
+		ASSERT_OK(compact_all(child));
 		expect_everywhere(child);
 		ASSERT_OK(lsm_close(child));
 	}

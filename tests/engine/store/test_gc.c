@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { FILLED = 300, ROUNDS = 6 };
 
@@ -41,7 +42,7 @@ START_TEST(inputs_of_a_compaction_go)
 {
 	for (int i = 0; i < ROUNDS; i++) {
 		kit_fill(kit.store, "k", FILLED, i % 2 == 0 ? "even" : "odd");
-		ASSERT_OK(lsm_compact_all(kit.store));
+		ASSERT_OK(compact_all(kit.store));
 	}
 	KIT_WAIT_UNTIL(tables_there() == tables_named());
 	ck_assert_uint_le(tables_there(), 3);
@@ -74,7 +75,7 @@ START_TEST(iterator_holds_no_table_between_moves)
 	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
 	                          &it));
 	kit_fill(kit.store, "k", FILLED, "second");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	KIT_WAIT_UNTIL(tables_there() == tables_named());
 	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
 	     lsm_iter_next(it)) {
@@ -93,14 +94,14 @@ START_TEST(space_of_deleted_keys_comes_back)
 	struct lsm_stats stats;
 
 	kit_fill(kit.store, "k", FILLED, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	for (unsigned i = 0; i < FILLED; i++) {
 		char key[32];
 
 		snprintf(key, sizeof(key), "k%06u", i);
 		kit_delete(kit.store, key);
 	}
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	KIT_WAIT_UNTIL(tables_there() == 0);
 	lsm_stats(kit.store, &stats);
 	ck_assert_uint_eq(tables_named(), 0);
@@ -122,11 +123,11 @@ START_TEST(tombstones_go_once_no_snapshot_needs_them)
 		kit_delete(kit.store, key);
 	}
 	for (int i = 0; i < 2; i++)
-		ASSERT_OK(lsm_compact_all(kit.store));
+		ASSERT_OK(compact_all(kit.store));
 	ck_assert_uint_gt(tables_named(), 0);
 	kit_expect_at(kit.store, NULL, "k000001", NULL);
 	lsm_snapshot_release(kit.store, snap);
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	ck_assert_uint_eq(tables_named(), 0);
 }
 END_TEST
@@ -146,7 +147,7 @@ START_TEST(failed_compaction_keeps_its_inputs_and_leaves_no_file)
 		kit_fail(&kit, FAULT_WRITE, ".sst", LSM_ERR_IO, 0);
 		atomic_store(&kit.fault.skip, skip);
 		atomic_store(&kit.fault.times, 1);
-		if (lsm_compact_all(kit.store) == LSM_OK)
+		if (compact_all(kit.store) == LSM_OK)
 			break;
 		failed++;
 		KIT_WAIT_UNTIL(tables_there() == tables_named());
@@ -154,7 +155,7 @@ START_TEST(failed_compaction_keeps_its_inputs_and_leaves_no_file)
 	}
 	ck_assert_int_gt(failed, 0);
 	kit_heal(&kit);
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	KIT_WAIT_UNTIL(tables_there() == tables_named());
 	kit_expect_filled(kit.store, "k", FILLED, "second");
 }
@@ -168,7 +169,7 @@ START_TEST(file_that_cannot_be_deleted_is_swept_later)
 	kit_log_begin();
 	kit_fail(&kit, FAULT_UNLINK, ".sst", LSM_ERR_IO, -1);
 	kit_fill(kit.store, "k", FILLED, "second");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_wait_met(&kit, 2);
 	kit_heal(&kit);
 	ck_assert_uint_gt(tables_there(), tables_named());

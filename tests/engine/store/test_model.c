@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 #include "tests/support/model.h"
 
@@ -63,12 +64,14 @@ struct world {
 	struct {
 		struct lsm_snapshot *snap;
 		struct model model;
+		uint64_t seq;
 	} held[SNAPSHOTS];
 	/* Iterators that stay open, and what each sees. */
 	struct walker {
 		struct lsm_iter *it;
 		struct model model;
 		struct buf lower, upper;
+		uint64_t seq;
 		size_t at; /* where it stands; NOWHERE */
 	} walkers[WALKERS];
 };
@@ -226,8 +229,9 @@ static void move_walker(struct walker *walker)
 
 static void open_walker(struct walker *walker, struct lsm *store,
                         const struct lsm_snapshot *snap,
-                        const struct model *model)
+                        const struct model *model, uint64_t seq)
 {
+	walker->seq = seq;
 	model_copy(&walker->model, model);
 	random_bound(&walker->lower);
 	random_bound(&walker->upper);
@@ -242,6 +246,20 @@ static void close_walker(struct walker *walker)
 	walker->it = NULL;
 }
 
+/* A walker that lies behind the horizon says so, wherever it is to go. */
+static bool is_expired(struct walker *walker)
+{
+	struct lsm_stats stats;
+
+	lsm_stats(w.kit.store, &stats);
+	if (walker->seq >= stats.horizon)
+		return false;
+	lsm_iter_seek(walker->it, slice_make(NULL, 0));
+	ck_assert(!lsm_iter_valid(walker->it));
+	ASSERT_ERR(lsm_iter_status(walker->it), EXPIRED);
+	return true;
+}
+
 static void turn_walker(void)
 {
 	struct walker *walker = &w.walkers[gen_below(&w.gen, WALKERS)];
@@ -249,9 +267,14 @@ static void turn_walker(void)
 
 	if (walker->it == NULL && i < SNAPSHOTS && w.held[i].snap != NULL)
 		open_walker(walker, w.kit.store, w.held[i].snap,
-		            &w.held[i].model);
+		            &w.held[i].model, w.held[i].seq);
 	else if (walker->it == NULL)
-		open_walker(walker, w.kit.store, NULL, &w.model);
+		open_walker(walker, w.kit.store, NULL, &w.model,
+		            lsm_sequence(w.kit.store));
+	if (is_expired(walker)) {
+		close_walker(walker);
+		return;
+	}
 	/* Where it was left it still stands. */
 	check_walker(walker);
 	for (int n = 0; n < MOVES; n++) {
@@ -441,6 +464,52 @@ static void turn_snapshot(void)
 	} else {
 		ASSERT_OK(lsm_snapshot_take(w.kit.store, &w.held[i].snap));
 		model_copy(&w.held[i].model, &w.model);
+		w.held[i].seq = lsm_sequence(w.kit.store);
+	}
+}
+
+static void expect_expired(const struct lsm_snapshot *snap)
+{
+	struct buf key = BUF_INIT, value = BUF_INIT;
+	struct lsm_iter *it;
+
+	random_key(&key);
+	ASSERT_ERR(lsm_get(w.kit.store, snap, buf_slice(&key), &value),
+	           EXPIRED);
+	ASSERT_ERR(lsm_iter_create(w.kit.store, snap, slice_make(NULL, 0),
+	                           slice_make(NULL, 0), &it),
+	           EXPIRED);
+	buf_release(&key);
+	buf_release(&value);
+}
+
+/* Draw a horizon, which may be an impossible one; who lies behind it goes. */
+static void forget_history(void)
+{
+	struct lsm_stats stats;
+	uint64_t up_to;
+	enum lsm_err err;
+
+	lsm_stats(w.kit.store, &stats);
+	up_to = gen_below(&w.gen, stats.sequence + 3);
+	if (gen_below(&w.gen, 2) == 0 && stats.sequence > 20)
+		up_to = stats.sequence - gen_below(&w.gen, 20);
+	err = lsm_compact(w.kit.store, up_to, NULL);
+	if (up_to == 0) {
+		ASSERT_ERR(err, ZERO_HORIZON);
+	} else if (up_to > stats.sequence) {
+		ASSERT_ERR(err, FUTURE_HORIZON);
+	} else if (up_to < stats.horizon) {
+		ASSERT_ERR(err, OLD_HORIZON);
+	} else {
+		ASSERT_OK(err);
+		for (size_t i = 0; i < SNAPSHOTS; i++) {
+			if (w.held[i].snap == NULL || w.held[i].seq >= up_to)
+				continue;
+			expect_expired(w.held[i].snap);
+			lsm_snapshot_release(w.kit.store, w.held[i].snap);
+			w.held[i].snap = NULL;
+		}
 	}
 }
 
@@ -534,8 +603,10 @@ static void take_step(void)
 		turn_snapshot();
 	else if (dice < 965)
 		ASSERT_OK(lsm_flush(w.kit.store));
-	else if (dice < 970)
-		ASSERT_OK(lsm_compact_all(w.kit.store));
+	else if (dice < 969)
+		ASSERT_OK(compact_all(w.kit.store));
+	else if (dice < 972)
+		forget_history();
 	else if (dice < 975)
 		ASSERT_OK(lsm_sync(w.kit.store));
 	else if (dice < 982)

@@ -11,6 +11,7 @@
 #include "base/coding.h"
 #include "store/superblock.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 #include "tests/support/tmp.h"
 
 enum { FILLED = 300 };
@@ -54,7 +55,7 @@ static void create_filled(void)
 {
 	kit_create(&kit);
 	kit_fill(kit.store, "k", FILLED, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_fill(kit.store, "k", FILLED / 2, "second");
 	kit_close(&kit);
 }
@@ -224,7 +225,7 @@ START_TEST(read_only_store_refuses_every_change)
 	ASSERT_ERR(lsm_admit_async(kit.store, 10, false, &request, &granted),
 	           READ_ONLY);
 	ASSERT_ERR(lsm_flush(kit.store), READ_ONLY);
-	ASSERT_ERR(lsm_compact_all(kit.store), READ_ONLY);
+	ASSERT_ERR(compact_all(kit.store), READ_ONLY);
 	ASSERT_ERR(lsm_export(kit.store, "/child", &info), READ_ONLY);
 	ASSERT_OK(lsm_sync(kit.store));
 	kit_expect_filled(kit.store, "k", FILLED / 2, "second");

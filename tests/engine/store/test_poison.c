@@ -9,6 +9,7 @@
 #include "base/sync.h"
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { FILLED = 200 };
 
@@ -54,7 +55,7 @@ static void expect_poisoned(void)
 	ASSERT_ERR(lsm_admit(kit.store, 1, true, &admission), POISONED);
 	ck_assert(!lsm_try_admit(kit.store, 1, true, &admission));
 	ASSERT_ERR(lsm_flush(kit.store), POISONED);
-	ASSERT_ERR(lsm_compact_all(kit.store), POISONED);
+	ASSERT_ERR(compact_all(kit.store), POISONED);
 	ASSERT_ERR(lsm_export(kit.store, "/child", &info), POISONED);
 	kit_expect_filled(kit.store, "k", FILLED, "first");
 	ck_assert_uint_eq(kit_count(kit.store, "k", "l"), FILLED);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { PREFIX_BYTES = 2, FILLED = 300, KEEP_ALL = 256 };
 
@@ -91,7 +92,7 @@ START_TEST(range_hides_what_is_older_and_within_wherever_it_lies)
 	kit_put(kit.store, "aa", "the prefix");
 	kit_put(kit.store, "aa1", "1");
 	kit_put(kit.store, "aa2", "2");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_put(kit.store, "aa3", "3");
 	kit_put(kit.store, "aa4", "4");
 	ASSERT_OK(lsm_flush(kit.store));
@@ -106,7 +107,7 @@ START_TEST(range_hides_what_is_older_and_within_wherever_it_lies)
 	expect_cut();
 	kit_reopen(&kit);
 	expect_cut();
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	expect_cut();
 	kit_reopen(&kit);
 	expect_cut();
@@ -116,7 +117,7 @@ END_TEST
 START_TEST(range_is_replayed_from_the_log)
 {
 	kit_fill(kit.store, "aa", FILLED, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	delete_range("aa", "000100", "");
 	ASSERT_OK(lsm_sync(kit.store));
 	kit_crash(&kit, 0, 1);
@@ -145,7 +146,7 @@ START_TEST(later_changes_of_a_batch_win_over_its_range)
 		if (place == 0)
 			ASSERT_OK(lsm_flush(kit.store));
 		else
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 	}
 }
 END_TEST
@@ -168,7 +169,7 @@ START_TEST(snapshot_and_iterator_still_see_what_was_deleted_later)
 		if (place == 0)
 			ASSERT_OK(lsm_flush(kit.store));
 		else
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 		kit_delete(kit.store, "b");
 	}
 	for (lsm_iter_seek_last(it); lsm_iter_valid(it); lsm_iter_prev(it))
@@ -184,7 +185,7 @@ START_TEST(snapshot_and_iterator_still_see_what_was_deleted_later)
 	ck_assert_uint_eq(count, FILLED);
 	lsm_iter_destroy(it);
 	lsm_snapshot_release(kit.store, snap);
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	ck_assert_uint_eq(table_count(), 0);
 }
 END_TEST
@@ -201,8 +202,8 @@ START_TEST(ranges_of_a_fork_are_its_own)
 	delete_range("aa", "000100", "");
 	ck_assert_uint_eq(kit_count(kit.store, "", ""), 0);
 	ck_assert_uint_eq(kit_count(child, "", ""), FILLED - 100);
-	ASSERT_OK(lsm_compact_all(kit.store));
-	ASSERT_OK(lsm_compact_all(child));
+	ASSERT_OK(compact_all(kit.store));
+	ASSERT_OK(compact_all(child));
 	ck_assert_uint_eq(kit_count(kit.store, "", ""), 0);
 	ck_assert_uint_eq(kit_count(child, "", ""), FILLED - 100);
 	ASSERT_OK(lsm_close(child));
@@ -251,7 +252,7 @@ static void fill_tables(void)
 	kit_fill(kit.store, "aa", FILLED, "zeroth");
 	ASSERT_OK(lsm_flush(kit.store));
 	kit_fill(kit.store, "aa", FILLED, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 }
 
 START_TEST(deleted_range_leaves_nothing_behind)
@@ -259,7 +260,7 @@ START_TEST(deleted_range_leaves_nothing_behind)
 	fill_tables();
 	ck_assert_uint_gt(table_count(), 1);
 	delete_range("aa", "", "");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	ck_assert_uint_eq(table_count(), 0);
 	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") == 0);
 }
@@ -285,7 +286,7 @@ START_TEST(covered_table_goes_unread)
 	}
 	kit_open(&kit);
 	ck_assert_uint_gt(table_count(), 2);
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	ck_assert_uint_eq(table_count(), 0);
 }
 END_TEST
@@ -296,10 +297,10 @@ START_TEST(quiet_store_gives_the_space_back_by_itself)
 	uint64_t alone;
 
 	kit_fill(kit.store, "bb", FILLED, "other");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	alone = table_bytes();
 	kit_fill(kit.store, "aa", FILLED, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_fill(kit.store, "aa", FILLED / 2, "again");
 	ASSERT_OK(lsm_flush(kit.store));
 	delete_range("aa", "", "");

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { FILLED = 300, SNAPSHOTS = 8 };
 
@@ -25,7 +26,7 @@ static void teardown(void)
 START_TEST(value_is_found_wherever_it_lies)
 {
 	kit_put(kit.store, "deep", "1");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_put(kit.store, "l0", "2");
 	ASSERT_OK(lsm_flush(kit.store));
 	kit_put(kit.store, "memory", "3");
@@ -44,9 +45,9 @@ END_TEST
 START_TEST(operands_fold_across_all_places)
 {
 	kit_put(kit.store, "m", "base,");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_merge(kit.store, "m", "deep,");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_merge(kit.store, "m", "l0,");
 	kit_merge(kit.store, "alone", "x");
 	ASSERT_OK(lsm_flush(kit.store));
@@ -59,7 +60,7 @@ START_TEST(operands_fold_across_all_places)
 	kit_delete(kit.store, "m");
 	kit_merge(kit.store, "m", "new");
 	kit_expect(kit.store, "m", "new");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_expect(kit.store, "m", "new");
 }
 END_TEST
@@ -133,12 +134,12 @@ START_TEST(snapshot_sees_its_state_across_flush_and_compaction)
 		if (i % 3 == 1)
 			ASSERT_OK(lsm_flush(kit.store));
 		if (i % 3 == 2)
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 		for (int s = 0; s <= i; s++)
 			expect_round(snaps[s], s);
 	}
 	kit_fill(kit.store, "z", FILLED, "later");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	/* In an order that is not that of taking them. */
 	for (int i = 0; i < SNAPSHOTS; i++) {
 		int next = (i * 3 + 1) % SNAPSHOTS;
@@ -147,7 +148,7 @@ START_TEST(snapshot_sees_its_state_across_flush_and_compaction)
 		ck_assert_uint_eq(count_at(snaps[next]), 3);
 		lsm_snapshot_release(kit.store, snaps[next]);
 		if (i % 3 == 0)
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 	}
 	expect_round(NULL, SNAPSHOTS - 1);
 	lsm_snapshot_release(kit.store, NULL);
@@ -163,7 +164,7 @@ START_TEST(iterator_keeps_the_state_it_began_with)
 	ASSERT_OK(lsm_iter_create(kit.store, NULL, slice_str(""), slice_str(""),
 	                          &it));
 	kit_fill(kit.store, "k", 2 * FILLED, "second");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
 	     lsm_iter_next(it)) {
 		ck_assert_mem_eq(lsm_iter_value(it).data, "first", 5);
@@ -226,7 +227,7 @@ START_TEST(iterator_stays_within_its_bounds)
 		if (place == 0)
 			ASSERT_OK(lsm_flush(kit.store));
 		else
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 	}
 }
 END_TEST
@@ -306,7 +307,7 @@ START_TEST(iterator_stays_within_its_bounds_backwards)
 		if (place == 0)
 			ASSERT_OK(lsm_flush(kit.store));
 		else
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 	}
 }
 END_TEST
@@ -352,7 +353,7 @@ START_TEST(iterator_goes_on_over_flushes_and_compactions)
 		kit_put(kit.store, "bb", "3");
 		ASSERT_OK(lsm_flush(kit.store));
 		if (round > 0)
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 		expect_at(it, "a", "12");
 		lsm_iter_next(it);
 		expect_at(it, "b", "2");
@@ -361,7 +362,7 @@ START_TEST(iterator_goes_on_over_flushes_and_compactions)
 		lsm_iter_next(it);
 		expect_at(it, "c", "1");
 		lsm_iter_prev(it);
-		ASSERT_OK(lsm_compact_all(kit.store));
+		ASSERT_OK(compact_all(kit.store));
 		lsm_iter_prev(it);
 		lsm_iter_prev(at_snap);
 		expect_at(at_snap, "a", "1");
@@ -392,7 +393,7 @@ START_TEST(forgotten_iterator_holds_no_credit_and_no_file)
 	}
 	for (int round = 0; round < 12; round++)
 		kit_fill(kit.store, "k", FILLED * 2, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	lsm_stats(kit.store, &stats);
 	ck_assert_uint_eq(stats.credit.used_bytes, 0);
 	for (unsigned level = 0; level < LSM_LEVELS; level++)
@@ -459,7 +460,7 @@ START_TEST(damaged_block_is_an_error_for_what_it_holds_alone)
 
 	/* Compaction cannot go on, and loses nothing. */
 	kit_fill(kit.store, "k", FILLED, "first");
-	ASSERT_ERR(lsm_compact_all(kit.store), CORRUPT);
+	ASSERT_ERR(compact_all(kit.store), CORRUPT);
 	kit_expect_filled(kit.store, "k", FILLED, "first");
 }
 END_TEST

@@ -8,6 +8,7 @@
 
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { FILLED = 300, KEEP_ALL = 256, ROUNDS = 12, MANY_TABLES = 150 };
 
@@ -363,7 +364,7 @@ END_TEST
 static void replace_all(void)
 {
 	kit_fill(kit.store, "k", FILLED, "second");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 }
 
 START_TEST(files_of_another_branch_are_kept)
@@ -443,7 +444,7 @@ START_TEST(tables_of_a_manifest_damaged_at_its_end_stay)
 	kit_create(&kit);
 	kit_fill(kit.store, "k", 10 * MANY_TABLES, "zeroth");
 	kit_fill(kit.store, "k", 10 * MANY_TABLES, "first");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_close(&kit);
 	tables = kit_files(kit.env, KIT_POOL, ".sst");
 	ck_assert_uint_ge(tables, MANY_TABLES);
@@ -497,7 +498,7 @@ START_TEST(file_numbers_are_never_used_twice)
 		ck_assert_uint_gt(number, largest);
 		kit_fill(kit.store, "k", FILLED, "some");
 		if (round % 3 == 1)
-			ASSERT_OK(lsm_compact_all(kit.store));
+			ASSERT_OK(compact_all(kit.store));
 		largest = largest_number() > number ? largest_number() : number;
 		if (round % 4 == 3)
 			kit_close(&kit);
@@ -521,7 +522,7 @@ START_TEST(every_failed_operation_of_an_open_can_be_tried_again)
 	kit_log_begin();
 	for (int nth = 1; failed; nth++) {
 		/* An open opens every table: keep them few. */
-		ASSERT_OK(lsm_compact_all(kit.store));
+		ASSERT_OK(compact_all(kit.store));
 		kit_fill(kit.store, "k", 20, "first");
 		kit_put(kit.store, "round", "x");
 		kit_merge(kit.store, "sum", "x");

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { FILLED = 300 };
 
@@ -58,7 +59,7 @@ START_TEST(levels_are_the_files_that_are_there)
 	                  kit_files(kit.env, KIT_POOL, ".sst"));
 	ck_assert_uint_eq(stats.levels[0].bytes, bytes_of(".sst"));
 	kit_fill(kit.store, "k", FILLED, "second");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") ==
 	               now().levels[LSM_LEVELS - 1].files);
 	stats = now();
@@ -78,7 +79,7 @@ START_TEST(flushes_and_compactions_count_what_they_wrote)
 	ck_assert_uint_eq(stats.flushes.bytes, bytes_of(".sst"));
 	ck_assert_uint_eq(stats.compactions.bytes, 0);
 	kit_fill(kit.store, "k", FILLED, "second");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	stats = now();
 	ck_assert_uint_eq(stats.flushes.count, 2);
 	ck_assert_uint_ge(stats.compactions.count, 1);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "store/superblock.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum {
 	FILLED = 300,
@@ -50,7 +51,7 @@ START_TEST(whole_store_has_no_fault)
 {
 	ck_assert_uint_eq(faults(), 0);
 	kit_fill(kit.store, "a", FILLED, "deep");
-	ASSERT_OK(lsm_compact_all(kit.store));
+	ASSERT_OK(compact_all(kit.store));
 	kit_fill(kit.store, "b", FILLED, "l0");
 	ASSERT_OK(lsm_flush(kit.store));
 	kit_fill(kit.store, "c", FILLED, "memory");

@@ -218,6 +218,10 @@ void draw_edit(struct branch *branch, struct edit *edit)
 	if (!edit->has_flushed)
 		return;
 	edit->flushed_seq = branch->next_number * 100;
+	edit->has_horizon = gen_below(&branch->gen, 2) == 0;
+	if (edit->has_horizon)
+		edit->horizon =
+		    edit->flushed_seq - gen_below(&branch->gen, 100);
 	for (int i = 0; i < LSM_COUNTERS; i++)
 		edit->counters[i] = (int64_t)gen_u64(&branch->gen);
 }

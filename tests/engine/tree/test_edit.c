@@ -69,6 +69,8 @@ static void make_full(struct edit *edit)
 	edit->next_number = UINT64_MAX;
 	edit->has_flushed = true;
 	edit->flushed_seq = 123456;
+	edit->has_horizon = true;
+	edit->horizon = 123400;
 	for (int i = 0; i < LSM_COUNTERS; i++)
 		edit->counters[i] = i % 2 == 0 ? INT64_MIN + i : INT64_MAX - i;
 }
@@ -100,6 +102,8 @@ static bool same_edit(const struct edit *a, const struct edit *b)
 	            a->next_number == b->next_number &&
 	            a->has_flushed == b->has_flushed &&
 	            a->flushed_seq == b->flushed_seq &&
+	            a->has_horizon == b->has_horizon &&
+	            a->horizon == b->horizon &&
 	            memcmp(a->counters, b->counters, sizeof(a->counters)) == 0;
 
 	for (size_t i = 0; same && i < a->added_count; i++)
@@ -330,8 +334,13 @@ START_TEST(impossible_fields_are_corrupt)
 		const char *bytes;
 		size_t len;
 	} bad[] = {
-	    {"\x00", 1}, /* no such tag */
-	    {"\x07", 1}, /* no such tag */
+	    {"\x00", 1},             /* no such tag */
+	    {"\x0e", 1},             /* no such tag */
+	    {"\x07", 1},             /* no horizon */
+	    {"\x07\x00", 2},         /* a horizon of zero */
+	    {"\x07\x01\x07\x01", 4}, /* two horizons */
+	    {"\x07\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+	     10}, /* a horizon of 2^56 */
 	    {"\x02\x07"
 	     "12345678"
 	     "\x01",
@@ -369,6 +378,10 @@ START_TEST(impossible_fields_are_corrupt)
 	                  &edit));
 	edit_release(&edit);
 	must_be_ok(decode(slice_make("\x06\x01\0\0\0\0\0\0\0\0", 10), &edit));
+	edit_release(&edit);
+	must_be_ok(decode(slice_make("\x07\xff\xff\xff\xff\xff\xff\xff\x7f", 9),
+	                  &edit));
+	ck_assert_uint_eq(edit.horizon, KEY_SEQ_MAX);
 	edit_release(&edit);
 }
 END_TEST

@@ -199,6 +199,39 @@ START_TEST(logs_that_are_unknown_or_known_twice_change_nothing)
 }
 END_TEST
 
+START_TEST(horizon_goes_neither_back_nor_ahead_of_what_is_flushed)
+{
+	static const struct {
+		uint64_t flushed, horizon; /* 0: not in the edit */
+		enum lsm_err wanted;
+	} steps[] = {
+	    {0, 1, LSM_ERR_CORRUPT},  {10, 11, LSM_ERR_CORRUPT},
+	    {10, 4, LSM_OK},          {0, 3, LSM_ERR_CORRUPT},
+	    {3, 0, LSM_ERR_CORRUPT},  {20, 0, LSM_OK},
+	    {0, 20, LSM_OK},          {0, 20, LSM_OK},
+	    {0, 21, LSM_ERR_CORRUPT}, {21, 21, LSM_OK},
+	};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		uint64_t before = branch.state.horizon;
+		struct edit edit;
+
+		edit_init(&edit);
+		edit.has_flushed = steps[i].flushed > 0;
+		edit.flushed_seq = steps[i].flushed;
+		edit.has_horizon = steps[i].horizon > 0;
+		edit.horizon = steps[i].horizon;
+		ck_assert_int_eq(manifest_state_apply(&branch.state, &edit),
+		                 steps[i].wanted);
+		ck_assert_uint_eq(branch.state.horizon,
+		                  steps[i].wanted == LSM_OK && edit.has_horizon
+		                      ? edit.horizon
+		                      : before);
+		edit_release(&edit);
+	}
+}
+END_TEST
+
 static void add_log(struct edit *edit, uint64_t number)
 {
 	struct log_ref log = {.id = {1, number}, .promised_upto = 0};
@@ -337,6 +370,8 @@ int main(void)
 	tcase_add_test(whole, no_number_above_the_last_one_is_corrupt);
 	tcase_add_test(whole,
 	               logs_that_are_unknown_or_known_twice_change_nothing);
+	tcase_add_test(whole,
+	               horizon_goes_neither_back_nor_ahead_of_what_is_flushed);
 	tcase_add_test(whole, logs_keep_the_order_of_replay);
 	suite_add_tcase(suite, whole);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "model_run.h"
+#include "tests/support/compact_all.h"
 
 enum {
 	STEPS = 1500,
@@ -47,7 +48,7 @@ static void step_upkeep(struct run *run)
 		run_expect(run, lsm_flush(run->kit.fs->store) == LSM_OK,
 		           "flush");
 	else if (run_below(run, 8) == 0)
-		run_expect(run, lsm_compact_all(run->kit.fs->store) == LSM_OK,
+		run_expect(run, compact_all(run->kit.fs->store) == LSM_OK,
 		           "compact");
 }
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * horizon.c: history up to a sequence number is forgotten: recorded first, so
+ * that whoever still holds some of it is told and not misled, then compacted.
+ */
+#include "store/store.h"
+
+uint64_t lsm_oldest_sequence(struct lsm *store)
+{
+	struct lsm_snapshot *snap;
+	uint64_t seq;
+
+	sync_lock(&store->tree_mu);
+	snap = store->snapshots;
+	while (snap != NULL && store_is_expired(store, snap->seq))
+		snap = snap->newer;
+	seq = snap != NULL ? snap->seq : lsm_sequence(store);
+	sync_unlock(&store->tree_mu);
+	return seq;
+}
+
+/* Whether `up_to` can be the horizon. */
+static enum lsm_err check_horizon(struct lsm *store, uint64_t up_to)
+{
+	if (up_to == 0)
+		return LSM_ERR_ZERO_HORIZON;
+	if (up_to > lsm_sequence(store))
+		return LSM_ERR_FUTURE_HORIZON;
+	if (up_to < atomic_load(&store->horizon))
+		return LSM_ERR_OLD_HORIZON;
+	return LSM_OK;
+}
+
+/*
+ * In the manifest first: what a job drops because of it must not be asked for
+ * after a crash either. Everything up to it is in tables, so that no crash can
+ * leave a store whose sequence lies behind its horizon.
+ */
+static enum lsm_err record_horizon(struct lsm *store, uint64_t up_to)
+{
+	struct edit edit;
+	enum lsm_err err;
+
+	edit_init(&edit);
+	edit.has_horizon = true;
+	edit.horizon = up_to;
+	sync_lock(&store->manifest_mu);
+	err = check_horizon(store, up_to); /* another may have been faster */
+	if (err == LSM_OK && up_to > store->state.horizon)
+		err = store_log_edit(store, &edit);
+	if (err == LSM_OK)
+		atomic_store(&store->horizon, up_to);
+	sync_unlock(&store->manifest_mu);
+	edit_release(&edit);
+	return err;
+}
+
+/* L0 that fills up meanwhile is dealt with by its triggers, not by rewriting
+   the level below it for each table. */
+static enum lsm_err compact_old(struct lsm *store,
+                                struct compact_progress *progress)
+{
+	/* Of its own: every table of the last level is rewritten once at most. */
+	struct buf cursor[LSM_LEVELS] = {BUF_INIT};
+	bool done = true;
+	enum lsm_err err = LSM_OK;
+
+	while (err == LSM_OK && done) {
+		bool l0_waits = atomic_load(&store->l0_waits);
+
+		err = store_compact_once(
+		    store, l0_waits ? PICK_TRIGGER : PICK_ALL,
+		    l0_waits ? NULL : cursor, progress, &done);
+		done = done || l0_waits;
+	}
+	for (unsigned level = 0; level < LSM_LEVELS; level++)
+		buf_release(&cursor[level]);
+	return err;
+}
+
+enum lsm_err lsm_compact(struct lsm *store, uint64_t up_to,
+                         const struct lsm_compaction *how)
+{
+	struct compact_progress progress = {.how = how, .up_to = up_to};
+	enum lsm_err err = store_writable(store);
+
+	if (err == LSM_OK)
+		err = check_horizon(store, up_to);
+	if (err == LSM_OK)
+		err = lsm_flush(store);
+	if (err == LSM_OK)
+		err = record_horizon(store, up_to);
+	if (err != LSM_OK)
+		return err;
+	atomic_fetch_add(&store->manual, 1);
+	err = compact_old(store, &progress);
+	atomic_fetch_sub(&store->manual, 1);
+	worker_submit(store->runtime->workers, &store->compact_job, 0);
+	return err;
+}
