@@ -22,9 +22,9 @@ static bool takes_part(const struct options *options,
 {
 	if (options->engines[0] != NULL)
 		return options_names(options->engines, engine->name);
-	if (engine->chunks_only && !workload->chunks)
+	if (workload->rivals_only && engine != &engine_lsm && !engine->is_rival)
 		return false;
-	return true;
+	return workload->chunks || !engine->chunks_only;
 }
 
 static enum lsm_err one_workload(const struct options *options,

@@ -20,6 +20,7 @@ enum {
 	KEYS_LEAST = 2000,
 	CALLS_LEAST = 500,
 	NS_PER_S = 1000000000,
+	FILES_GO_NS = 300000000, /* until what was replaced is removed */
 	VALUE_ROOM_BYTES = DATA_VALUE_MAX_BYTES + 64,
 };
 
@@ -284,6 +285,8 @@ static enum lsm_err one_phase(struct run *run, const struct phase *phase,
 		err = measure_io(&after);
 	if (err == LSM_OK)
 		err = measure_peak(&result->peak_bytes);
+	if (phase->writes)
+		sleep_until(sync_now_ns() + FILES_GO_NS);
 	if (err == LSM_OK)
 		err = measure_space(run->path, &result->space_bytes);
 	if (err != LSM_OK)

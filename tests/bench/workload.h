@@ -68,8 +68,9 @@ struct workload {
 	const char *help;
 	uint64_t keys; /* at full scale */
 	uint32_t value_bytes;
-	bool chunks;   /* rocksdb-blob takes part */
-	bool no_short; /* not part of the default suite */
+	bool chunks;      /* rocksdb-blob takes part */
+	bool rivals_only; /* too long for engines that are only looked at */
+	bool no_short;    /* not part of the default suite */
 	struct phase phases[WORKLOAD_PHASES_MAX];
 };
 

@@ -71,6 +71,7 @@ const struct workload workloads_sync[] = {
 		"minutes",
 	.keys = 2000000,
 	.value_bytes = 1000,
+	.rivals_only = true,
 	.no_short = true,
 	.phases =
 	    {
