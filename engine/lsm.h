@@ -49,7 +49,8 @@
 	X(ZERO_HORIZON, EINVAL, "a horizon cannot be zero")                    \
 	X(FUTURE_HORIZON, EINVAL, "no write has reached this horizon yet")     \
 	X(OLD_HORIZON, EINVAL, "the recorded horizon is beyond this one")      \
-	X(CANCELLED, ECANCELED, "cancelled")
+	X(CANCELLED, ECANCELED, "cancelled")                                   \
+	X(NOT_EMPTY, ENOTEMPTY, "the branch has branches of its own")
 
 enum lsm_err {
 	LSM_OK = 0,
@@ -74,6 +75,7 @@ struct lsm_iter;     /* an ordered walk */
 
 enum {
 	LSM_KEY_MAX_BYTES = 1024,
+	LSM_BRANCH_NAME_MAX_BYTES = 255,
 	LSM_VALUE_MAX_BYTES = 4 << 20,
 	LSM_BATCH_MAX_BYTES = 64 << 20, /* one batch, encoded */
 	LSM_COUNTERS = 8,           /* opaque 64-bit counters of the owner */
@@ -130,7 +132,8 @@ struct lsm_options {
 	const struct env *env; /* NULL: the operating system */
 	lsm_fold_fn fold;      /* NULL: merge is refused with INVALID */
 	void *fold_ctx;
-	bool read_only;          /* change nothing on disk */
+	const char *branch; /* to open; NULL: main. Borrowed for the call */
+	bool read_only;     /* change nothing on disk */
 	uint64_t memtable_bytes; /* seal at this size; 0: 3/8 of the credit,
 	                               or 64 MiB when credit is off */
 	uint32_t block_bytes;    /* uncompressed target; 0: 4 KiB */
@@ -163,8 +166,9 @@ LSM_MUST_CHECK enum lsm_err lsm_create(const struct env *env, const char *path,
                                        struct slice owner_area);
 
 /*
- * Lock, recover and open the main branch of the store at `path`.
- * Errors: NOT_STORE, NEWER, CORRUPT, LOST, BUSY, ACCESS, READ_ONLY, NOSPACE,
+ * Lock, recover and open a branch of the store at `path`, main unless the options
+ * name another. It is BUSY while any branch of it is open: see lsm_branch_open().
+ * Errors: NOT_FOUND (the branch), NOT_STORE, NEWER, CORRUPT, LOST, BUSY, ACCESS, READ_ONLY, NOSPACE,
  * IO, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_open(struct lsm_runtime *runtime,
@@ -361,6 +365,70 @@ struct slice lsm_iter_key(const struct lsm_iter *iter);
 struct slice lsm_iter_value(const struct lsm_iter *iter);
 
 /* ---- fork ------------------------------------------------------------- */
+
+/*
+ * A store has branches: trees of their own that share sealed files. Main is the
+ * first. Each open branch is a struct lsm; all of a store share its lock, and the
+ * last to be closed lets go of it. They are opened and closed in any order.
+ */
+struct lsm_branch_info {
+	uint64_t id;
+	uint64_t parent;     /* id; 0: none */
+	uint64_t forked_at;  /* sequence of the parent */
+	uint64_t created_ns; /* since 1970 */
+	size_t children;     /* branches forked from it */
+	bool read_only, open;
+	char name[LSM_BRANCH_NAME_MAX_BYTES + 1];
+};
+
+/*
+ * Fork: make a branch `name` (1 to LSM_BRANCH_NAME_MAX_BYTES bytes without '/',
+ * not "." or "..") that holds everything acknowledged before the call, and return
+ * once it is durable. Nothing is flushed or copied; reads and writes of `store`,
+ * which may be any open branch, go on. It is not open yet. A crash leaves it
+ * whole or not at all; so does an error. *info_out (NULL allowed) describes it.
+ * Errors: INVALID (name), EXISTS, READ_ONLY (the store is), POISONED, CLOSED,
+ * NOSPACE, ACCESS, IO, NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err lsm_branch_create(struct lsm *store,
+                                              const char *name, bool read_only,
+                                              struct lsm_branch_info *info_out);
+
+/*
+ * Open the branch `name` of the store that `store` is a branch of, with the
+ * runtime of that, and its options where `options` is NULL; of those given, `env`
+ * and `branch` are not looked at. A read-only branch is opened as such. A branch
+ * has one handle at a time. End it with lsm_close().
+ * Errors: NOT_FOUND, BUSY (it is open), those of lsm_open().
+ */
+LSM_MUST_CHECK enum lsm_err lsm_branch_open(struct lsm *store, const char *name,
+                                            const struct lsm_options *options,
+                                            struct lsm **branch_out);
+
+/*
+ * Delete the branch `name`; files that nothing else names go soon after. With
+ * `recursive` all that were forked from it go too, the deepest first. An error
+ * may leave some of those deleted.
+ * Errors: NOT_FOUND, INVALID (main), NOT_EMPTY, BUSY (it or one below it is
+ * open), READ_ONLY, IO and others of the disk.
+ */
+LSM_MUST_CHECK enum lsm_err lsm_branch_delete(struct lsm *store,
+                                              const char *name, bool recursive);
+
+/* Describe one branch, or the one that `store` is (name NULL). Errors:
+   NOT_FOUND. */
+LSM_MUST_CHECK enum lsm_err lsm_branch_find(struct lsm *store, const char *name,
+                                            struct lsm_branch_info *info_out);
+
+/*
+ * All branches that can be read, by name; free(*list_out) is the caller's.
+ * *damaged_out (NULL allowed) counts those that cannot: they are in no list, and
+ * while there are any, no file of the store is ever deleted. Errors: NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err lsm_branch_list(struct lsm *store,
+                                            struct lsm_branch_info **list_out,
+                                            size_t *count_out,
+                                            size_t *damaged_out);
 
 struct lsm_fork_info {
 	uint64_t sequence; /* the fork holds everything up to here */

@@ -23,6 +23,7 @@ enum sync_rank {
 	SYNC_RANK_SYNC = 120,     /* store: the sync leader */
 	SYNC_RANK_MANIFEST = 130, /* store: one manifest writer at a time */
 	SYNC_RANK_TREE = 140,     /* store: memtables, logs, version */
+	SYNC_RANK_HOME = 145,     /* store: its branches */
 	SYNC_RANK_POOL = 150,     /* store: file references */
 	SYNC_RANK_RUNTIME = 160,  /* runtime: its list of stores */
 	SYNC_RANK_WORKER = 170,   /* compact: job queues */

@@ -104,6 +104,26 @@ static struct mem_inode *walk(struct env_mem *env, char *path)
 	return dir;
 }
 
+/* What holds the folder that was opened by `path`. */
+static struct mem_inode *parent_dir(struct env_mem *env, const char *path)
+{
+	struct mem_inode *inode = NULL;
+	char *parts = strdup(path);
+	size_t len;
+
+	if (parts == NULL)
+		return NULL;
+	len = strlen(parts);
+	while (len > 1 && parts[len - 1] == '/')
+		len--;
+	while (len > 1 && parts[len - 1] != '/')
+		len--;
+	parts[len] = '\0';
+	inode = walk(env, parts);
+	free(parts);
+	return inode;
+}
+
 static enum lsm_err mem_dir_open(const struct env *base, const char *path,
                                  struct env_dir **dir_out)
 {
@@ -127,9 +147,12 @@ static enum lsm_err mem_dir_open_at(struct env_dir *parent, const char *name,
 {
 	struct env_mem *env = mem_enter(parent->env);
 	const char *folder = to_dir(parent)->path;
-	struct mem_inode *inode = child_dir(to_dir(parent)->inode, name);
+	struct mem_inode *inode;
 	enum lsm_err err = LSM_ERR_NOT_FOUND;
 
+	inode = strcmp(name, "..") == 0
+	            ? parent_dir(env, folder)
+	            : child_dir(to_dir(parent)->inode, name);
 	if (inode != NULL)
 		err = make_dir_handle(env, inode, folder, name, dir_out);
 	return mem_leave(env, err, "open folder", folder, name);

@@ -556,6 +556,17 @@ void credit_pool_stats(struct credit_pool *pool, struct credit_stats *stats)
 	sync_unlock(&pool->mu);
 }
 
+bool credit_account_idle(struct credit_account *account)
+{
+	struct credit_pool *pool = account->pool;
+	bool idle;
+
+	sync_lock(&pool->mu);
+	idle = account->used_bytes == 0;
+	sync_unlock(&pool->mu);
+	return idle;
+}
+
 uint64_t credit_account_mutable(struct credit_account *account)
 {
 	uint64_t bytes;

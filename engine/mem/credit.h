@@ -153,6 +153,9 @@ struct credit_stats {
 };
 void credit_pool_stats(struct credit_pool *pool, struct credit_stats *stats);
 
+/* Whether nothing is used of the account. */
+bool credit_account_idle(struct credit_account *account);
+
 /* Mutable bytes of one account, failed or not: whether it has something to
    seal. */
 uint64_t credit_account_mutable(struct credit_account *account);

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "store/branches.h"
 #include "store/store.h"
 
 /* An L0 table's place says nothing of what is older: nothing is dropped. */
@@ -84,7 +85,7 @@ static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
 	enum lsm_err err = store_write_table(store, gen->mem, edit);
 
 	if (err == LSM_OK)
-		err = edit_remove_log(edit, wal_writer_id(gen->log));
+		err = edit_remove_log(edit, gen->log_id);
 	if (err == LSM_OK)
 		err = env_dir_sync(store->source.pool);
 	edit->has_flushed = true;
@@ -101,7 +102,7 @@ static void count_flush(struct lsm *store, const struct edit *edit)
 		                 edit->added[i].meta->info.file_bytes);
 }
 
-static void end_of_try(struct lsm *store, enum lsm_err err)
+void store_end_of_flush(struct lsm *store, enum lsm_err err)
 {
 	sync_lock(&store->tree_mu);
 	store->flush_tries++;
@@ -110,33 +111,76 @@ static void end_of_try(struct lsm *store, enum lsm_err err)
 	sync_unlock(&store->tree_mu);
 }
 
+/* Write the generation out and install the table; *edit is what did so. */
+static enum lsm_err flush_one(struct lsm *store, struct generation *gen,
+                              struct edit *edit)
+{
+	enum lsm_err err = write_generation(store, gen, edit);
+
+	if (err != LSM_OK)
+		return err;
+	count_flush(store, edit);
+	return store_install(store, edit, gen);
+}
+
+/* A memtable that another branch filled, and may just be flushing: not both put
+   a table here in its place. */
+static enum lsm_err flush_shared(struct lsm *store, struct file_id log,
+                                 struct edit *edit, bool *done_out)
+{
+	struct home *home = store->home;
+	struct generation *gen;
+	enum lsm_err err = LSM_OK;
+
+	sync_lock(&home->mu);
+	branch_enter(home, store->branch, BRANCH_FLUSHING);
+	sync_unlock(&home->mu);
+	sync_lock(&store->tree_mu);
+	gen = store->oldest_sealed;
+	*done_out =
+	    gen != NULL && gen->shared && file_id_equal(gen->log_id, log);
+	sync_unlock(&store->tree_mu);
+	if (*done_out)
+		err = flush_one(store, gen, edit);
+	if (*done_out && err == LSM_OK)
+		store_landed(store, log);
+	branch_leave(home, store->branch);
+	return err;
+}
+
 enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 {
+	struct file_id log = {0, 0};
+	bool shared = false, done = true;
 	struct generation *gen;
 	struct edit edit;
 	enum lsm_err err;
 
+	/* A shared one may be taken out, and freed, by another thread. */
 	sync_lock(&store->tree_mu);
 	gen = store->oldest_sealed;
+	if (gen != NULL) {
+		log = gen->log_id;
+		shared = gen->shared;
+	}
 	sync_unlock(&store->tree_mu);
 	*more_out = gen != NULL;
 	if (gen == NULL)
 		return LSM_OK;
 
 	edit_init(&edit);
-	err = write_generation(store, gen, &edit);
-	if (err == LSM_OK) {
-		count_flush(store, &edit);
-		err = store_install(store, &edit, gen);
-	}
-	if (err == LSM_OK)
+	err = shared ? flush_shared(store, log, &edit, &done)
+	             : flush_one(store, gen, &edit);
+	if (err == LSM_OK && done)
+		home_land(store->home, store->branch, &edit, log);
+	if (err == LSM_OK && !shared)
 		store_note_l0(store);
 	edit_release(&edit);
-	if (err == LSM_OK) {
+	if (err == LSM_OK && !shared) {
 		credit_set_nospace(store->credit, false);
 		credit_flush_done(store->credit);
 	}
-	end_of_try(store, err);
+	store_end_of_flush(store, err);
 	return err;
 }
 
@@ -146,7 +190,8 @@ void store_flush_run(struct worker_job *job)
 	enum lsm_err err;
 	bool more;
 
-	if (atomic_load(&store->failed) == LSM_ERR_POISONED)
+	if (atomic_load(&store->failed) == LSM_ERR_POISONED ||
+	    store_awaits_landing(store))
 		return;
 	err = store_flush_oldest(store, &more);
 	if (err == LSM_OK) {
@@ -170,6 +215,7 @@ void store_flush_run(struct worker_job *job)
 	log_warning("%s: a flush failed (%s); trying again in %u ms",
 	            store->path, lsm_strerror(err), store->flush_retry_ms);
 	worker_submit(store->runtime->workers, job, store->flush_retry_ms);
+	home_wake_logged(store->home); /* others need not wait for us */
 }
 
 enum lsm_err lsm_flush(struct lsm *store)

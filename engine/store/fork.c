@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork.c: export a store of hard links, while this one goes on.
+ * fork.c: what every fork begins with (fork.h), and the export of a store of hard
+ * links, while this one goes on.
  *
- *  1. Seal the memtable and its log; nothing is written out.
- *  2. Capture, under the manifest's lock: the version, the sealed generations,
- *     the base list. Their files cannot go while they are held.
- *  3. Sync the sealed logs.
+ * An export, once the source is captured:
  *  4. Lay out a store in PARENT/.tmp-NAME-<random>: link the files, write a
  *     manifest that names the same base list, write a superblock of the same
  *     family.
@@ -14,82 +12,160 @@
  * A crash before 5 leaves a folder that is no store under that name; the next
  * fork to NAME removes it.
  */
+#include "store/fork.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/store.h"
+#include "tree/manifest_base.h"
 
 enum { FORK_TMP_NAME_BYTES = 256 };
 
-struct capture {
-	struct lsm *store;
-	struct manifest_state state; /* of the child */
-	struct view *view;           /* its sealed generations are the logs */
-	struct file_id list;         /* held in the pool; number 0: none */
-	struct lsm_fork_info *info;
-};
+/* ---- the beginning ------------------------------------------------------------- */
 
-/* What is sealed now, and what is in tables, is a prefix of what was written. */
-static enum lsm_err capture_files(struct capture *c)
+/* The child's logs: those of the sealed generations. */
+static enum lsm_err capture_logs(struct fork *fork)
 {
-	struct lsm *store = c->store;
-	enum lsm_err err;
-
-	sync_lock(&store->manifest_mu);
-	err = manifest_state_copy(&store->state, &c->state);
-	if (err == LSM_OK && c->state.list.number != 0)
-		err = pool_ref(store->pool, FILE_KIND_LIST, c->state.list);
-	if (err == LSM_OK)
-		c->list = c->state.list;
-	/* Flushes are installed under manifest_mu: version and view agree. */
-	c->view = view_get(store, NULL);
-	sync_unlock(&store->manifest_mu);
-	return err;
-}
-
-/* The child's logs: those of the sealed generations, durable to their ends. */
-static enum lsm_err capture_logs(struct capture *c)
-{
-	size_t count = c->view->sealed_count;
+	size_t count = fork->view->sealed_count;
 	struct log_ref *logs = calloc(count + 1, sizeof(*logs));
-	enum lsm_err err = LSM_OK;
 
 	if (logs == NULL)
 		return LSM_ERR_NOMEM;
-	c->info->sequence = c->state.flushed_seq;
-	for (size_t i = 0; err == LSM_OK && i < count; i++) {
-		struct generation *gen = c->view->sealed[i];
+	fork->sequence = fork->state.flushed_seq;
+	for (size_t i = 0; i < count; i++) {
+		const struct generation *gen = fork->view->sealed[i];
 
-		err = wal_writer_sync(gen->log);
-		logs[i].id = wal_writer_id(gen->log);
-		logs[i].promised_upto = wal_writer_size(gen->log);
-		c->info->sequence = gen->last_seq;
+		logs[i].id = gen->log_id;
+		logs[i].promised_upto = gen->log_bytes;
+		fork->sequence = gen->last_seq;
 	}
-	if (err != LSM_OK) {
-		store_fail(c->store, LSM_ERR_POISONED,
-		           "a log could not be synced");
-		free(logs);
-		return LSM_ERR_POISONED;
-	}
-	free(c->state.logs);
-	c->state.logs = logs;
-	c->state.log_count = count;
+	free(fork->state.logs);
+	fork->state.logs = logs;
+	fork->state.log_count = count;
 	return LSM_OK;
 }
 
-static enum lsm_err child_identity(struct capture *c)
+/* Needs manifest_mu, so that a flush either lies before the capture, or meets the
+   child among the branches that name its log. */
+static enum lsm_err register_child(struct fork *fork, struct branch *child)
 {
-	struct branch_identity *branch = &c->state.branch;
-	const struct env *env = c->store->env;
+	struct home *home = fork->store->home;
+	struct branch *parent;
+	enum lsm_err err;
+
+	sync_lock(&home->mu);
+	err = branch_add(home, child);
+	parent = branch_find_id(home, child->parent);
+	if (err == LSM_OK && parent != NULL)
+		parent->children++;
+	sync_unlock(&home->mu);
+	return err;
+}
+
+/* What is sealed now, and what is in tables, is a prefix of what was written. */
+static enum lsm_err capture(struct fork *fork, struct branch *child,
+                            bool *registered_out)
+{
+	struct lsm *store = fork->store;
+	enum lsm_err err;
+
+	err = manifest_state_copy(&store->state, &fork->state);
+	if (err == LSM_OK && fork->state.list.number != 0)
+		err = pool_ref(store->pool, FILE_KIND_LIST, fork->state.list);
+	if (err == LSM_OK)
+		fork->list = fork->state.list;
+	buf_release(&fork->state.base);
+	/* Flushes are installed under manifest_mu: version and view agree. */
+	fork->view = view_get(store, NULL);
+	if (err == LSM_OK)
+		err = capture_logs(fork);
+	if (err == LSM_OK && child != NULL) {
+		child->forked_at = fork->sequence;
+		err = register_child(fork, child);
+		*registered_out = err == LSM_OK;
+	}
+	if (err == LSM_OK && child != NULL && !child->read_only)
+		err = manifest_base_set(&fork->state);
+	if (err == LSM_OK && child != NULL)
+		err = branch_pin_state(store->home, child, &fork->state);
+	return err;
+}
+
+/* The logs are durable to their ends, which the child relies on. */
+static enum lsm_err sync_sealed(struct fork *fork)
+{
+	enum lsm_err err = LSM_OK;
+
+	for (size_t i = 0; err == LSM_OK && i < fork->view->sealed_count; i++) {
+		struct wal_writer *log = fork->view->sealed[i]->log;
+
+		if (log != NULL &&
+		    wal_writer_synced(log) < wal_writer_size(log))
+			err = wal_writer_sync(log);
+	}
+	if (err == LSM_OK)
+		return LSM_OK;
+	store_fail(fork->store, LSM_ERR_POISONED, "a log could not be synced");
+	return LSM_ERR_POISONED;
+}
+
+enum lsm_err fork_begin(struct fork *fork, struct lsm *store,
+                        struct branch *child, bool *registered_out)
+{
+	enum lsm_err err = LSM_OK;
+
+	memset(fork, 0, sizeof(*fork));
+	fork->store = store;
+	manifest_state_init(&fork->state);
+	if (registered_out != NULL)
+		*registered_out = false;
+	if (store->home->read_only)
+		return LSM_ERR_READ_ONLY;
+	/* A branch that is not written to has nothing to seal. */
+	if (!store->options.read_only)
+		err = store_lead_and_seal(store);
+	if (err != LSM_OK)
+		return err;
+	sync_lock(&store->manifest_mu);
+	if (child != NULL)
+		store_shorten_manifest(store);
+	err = capture(fork, child, registered_out);
+	sync_unlock(&store->manifest_mu);
+	return err == LSM_OK ? sync_sealed(fork) : err;
+}
+
+void fork_end(struct fork *fork)
+{
+	if (fork->store == NULL)
+		return;
+	if (fork->list.number != 0)
+		pool_unref(fork->store->pool, FILE_KIND_LIST, fork->list);
+	view_unref(fork->view);
+	manifest_state_release(&fork->state);
+}
+
+/* ---- an export ------------------------------------------------------------------ */
+
+struct export
+{
+	struct fork fork;
+	struct lsm_fork_info *info;
+};
+
+static enum lsm_err child_identity(struct export *c)
+{
+	struct branch_identity *branch = &c->fork.state.branch;
+	const struct env *env = c->fork.store->env;
 
 	branch->parent = branch->id;
-	branch->forked_at = c->info->sequence;
+	branch->forked_at = c->fork.sequence;
 	branch->created_ns = env_time_ns(env);
 	branch->read_only = false;
 	snprintf(branch->name, sizeof(branch->name), MAIN_BRANCH);
-	c->state.next_number = 1; /* under its own id as the creator */
-	c->state.manifest_number = 0;
+	c->fork.state.next_number = 1; /* under its own id as the creator */
+	c->fork.state.manifest_number = 0;
+	c->info->sequence = c->fork.sequence;
 	return env_random(env, &branch->id, sizeof(branch->id));
 }
 
@@ -110,10 +186,10 @@ static enum lsm_err copy_sealed(struct env_dir *from, struct env_dir *to,
 	return err;
 }
 
-static enum lsm_err share_file(struct capture *c, struct env_dir *pool,
+static enum lsm_err share_file(struct export *c, struct env_dir *pool,
                                enum file_kind kind, struct file_id id)
 {
-	struct env_dir *from = c->store->source.pool;
+	struct env_dir *from = c->fork.store->source.pool;
 	char name[FILE_NAME_MAX_BYTES];
 	enum lsm_err err;
 
@@ -141,8 +217,8 @@ static enum lsm_err share_file(struct capture *c, struct env_dir *pool,
 /* store_lay_out()'s fill. */
 static enum lsm_err share_files(void *ctx, struct env_dir *pool)
 {
-	struct capture *c = ctx;
-	const struct version *version = c->state.version;
+	struct export *c = ctx;
+	const struct version *version = c->fork.state.version;
 	enum lsm_err err = LSM_OK;
 
 	for (unsigned l = 0; l < LSM_LEVELS; l++)
@@ -150,10 +226,11 @@ static enum lsm_err share_files(void *ctx, struct env_dir *pool)
 		     err == LSM_OK && i < version->levels[l].count; i++)
 			err = share_file(c, pool, FILE_KIND_TABLE,
 			                 version->levels[l].tables[i]->id);
-	for (size_t i = 0; err == LSM_OK && i < c->state.log_count; i++)
-		err = share_file(c, pool, FILE_KIND_LOG, c->state.logs[i].id);
-	if (err == LSM_OK && c->state.list.number != 0)
-		err = share_file(c, pool, FILE_KIND_LIST, c->state.list);
+	for (size_t i = 0; err == LSM_OK && i < c->fork.state.log_count; i++)
+		err = share_file(c, pool, FILE_KIND_LOG,
+		                 c->fork.state.logs[i].id);
+	if (err == LSM_OK && c->fork.state.list.number != 0)
+		err = share_file(c, pool, FILE_KIND_LIST, c->fork.state.list);
 	return err;
 }
 
@@ -257,23 +334,23 @@ static enum lsm_err publish(struct env_dir *parent, const char *tmp,
 	return err;
 }
 
-static enum lsm_err build(struct capture *c, struct env_dir *parent,
+static enum lsm_err build(struct export *c, struct env_dir *parent,
                           const char *name, const char *path)
 {
 	char tmp[FORK_TMP_NAME_BYTES];
 	struct superblock sb;
 	struct env_dir *dir = NULL;
-	enum lsm_err err = temporary_name(c->store->env, name, tmp);
+	enum lsm_err err = temporary_name(c->fork.store->env, name, tmp);
 
 	if (err == LSM_OK)
-		err = child_superblock(c->store, &sb);
+		err = child_superblock(c->fork.store, &sb);
 	if (err == LSM_OK)
 		err = env_dir_make(parent, tmp);
 	if (err != LSM_OK)
 		return err;
 	err = env_dir_open_at(parent, tmp, &dir);
 	if (err == LSM_OK)
-		err = store_lay_out(dir, &sb, &c->state, share_files, c);
+		err = store_lay_out(dir, &sb, &c->fork.state, share_files, c);
 	env_dir_close(dir);
 	if (err == LSM_OK)
 		err = publish(parent, tmp, name, path);
@@ -282,24 +359,15 @@ static enum lsm_err build(struct capture *c, struct env_dir *parent,
 	return err;
 }
 
-static void release_capture(struct capture *c)
-{
-	if (c->list.number != 0)
-		pool_unref(c->store->pool, FILE_KIND_LIST, c->list);
-	view_unref(c->view);
-	manifest_state_release(&c->state);
-}
-
 enum lsm_err lsm_export(struct lsm *store, const char *path,
                         struct lsm_fork_info *info_out)
 {
-	struct capture c = {.store = store, .info = info_out};
+	struct export c = {.info = info_out};
 	struct env_dir *parent = NULL;
 	const char *name;
 	enum lsm_err err;
 
 	memset(info_out, 0, sizeof(*info_out));
-	manifest_state_init(&c.state);
 	err = store_open_parent(store->env, path, &parent, &name);
 	if (err == LSM_OK)
 		err = refuse_existing(parent, name, path);
@@ -308,18 +376,14 @@ enum lsm_err lsm_export(struct lsm *store, const char *path,
 	drop_leftovers(parent, name);
 
 	sync_lock(&store->fork_mu);
-	err = store_lead_and_seal(store);
-	if (err == LSM_OK)
-		err = capture_files(&c);
-	if (err == LSM_OK)
-		err = capture_logs(&c);
+	err = fork_begin(&c.fork, store, NULL, NULL);
 	if (err == LSM_OK)
 		err = child_identity(&c);
 	if (err == LSM_OK)
 		err = build(&c, parent, name, path);
 	sync_unlock(&store->fork_mu);
 out:
-	release_capture(&c);
+	fork_end(&c.fork);
 	env_dir_close(parent);
 	return err;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "store/branches.h"
 
 void home_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES])
 {
@@ -98,7 +99,9 @@ enum lsm_err home_open(struct lsm_runtime *runtime, const struct env *env,
 	*home_out = NULL;
 	if (err != LSM_OK)
 		return err;
-	err = open_folders(home);
+	err = branches_init(home);
+	if (err == LSM_OK)
+		err = open_folders(home);
 	if (err == LSM_OK)
 		err = pool_create(home->source.pool, home_gc_wake, home,
 		                  &home->pool);
@@ -120,14 +123,31 @@ void home_ref(struct home *home)
 	atomic_fetch_add_explicit(&home->refs, 1, memory_order_relaxed);
 }
 
-static void free_others(struct other_branch *branch)
+void home_retire(struct home *home, struct retired *retired,
+                 struct credit_account *account)
 {
-	while (branch != NULL) {
-		struct other_branch *next = branch->next;
+	if (credit_account_idle(account)) {
+		credit_account_destroy(account);
+		free(retired);
+		return;
+	}
+	credit_fail(account, LSM_ERR_CLOSED);
+	retired->account = account;
+	sync_lock(&home->mu);
+	retired->next = home->retired;
+	home->retired = retired;
+	sync_unlock(&home->mu);
+}
 
-		manifest_state_release(&branch->state);
-		free(branch);
-		branch = next;
+/* No branch is open, so nobody shares a memtable. */
+static void free_retired(struct retired *retired)
+{
+	while (retired != NULL) {
+		struct retired *next = retired->next;
+
+		credit_account_destroy(retired->account);
+		free(retired);
+		retired = next;
 	}
 }
 
@@ -137,8 +157,12 @@ void home_unref(struct home *home)
 				&home->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	worker_cancel(home->runtime->workers, &home->gc_job);
-	free_others(home->others);
+	if (home->pool != NULL)
+		home_collect(home);
+	free_retired(home->retired);
+	branches_release(home);
 	pool_destroy(home->pool);
+	env_dir_close(home->branches);
 	env_dir_close(home->source.pool);
 	env_close(home->lock);
 	env_dir_close(home->dir);

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * home.h: what the folder of a store has once, however many of its branches are
- * open: the lock, the folders, the superblock, the pool of files, and what the
- * other branches name.
+ * open: the lock, the folders, the superblock, the pool of files, and the
+ * branches (branches.h).
  *
  * Counted: each open branch (struct lsm) holds a reference; the last one to let
  * go closes the folder. Table metas and the pool's garbage belong to the home,
  * not to a branch, since branches share tables.
  *
- * Threads: any; the fields are constant once the home is open.
+ * Threads: any. Locks: home->mu for the branches; it is held for moments, and
+ * comes after the locks of any branch.
  */
 #ifndef LSM_STORE_HOME_H
 #define LSM_STORE_HOME_H
 
 #include <stdatomic.h>
 
+#include "store/links.h"
 #include "store/pool.h"
 #include "store/runtime.h"
 #include "store/superblock.h"
@@ -32,12 +34,6 @@ enum {
 #define MAIN_BRANCH "main"
 #define TMP_PREFIX ".tmp-"
 
-/* Another branch of the store: known so that its files are counted. */
-struct other_branch {
-	struct other_branch *next;
-	struct manifest_state state;
-};
-
 struct home {
 	atomic_uint refs;
 
@@ -51,7 +47,16 @@ struct home {
 	struct env_file *lock;
 	struct table_source source; /* with the pool's folder */
 	struct pool *pool;
-	struct other_branch *others;
+	struct env_dir *branches;
+	size_t damaged; /* branches whose manifests cannot be read */
+
+	struct sync_mutex mu;
+	struct sync_cond changed; /* a branch came back to IDLE, or went */
+	/* Guarded by mu. */
+	struct links by_id, by_name, lists;
+	struct branch *newest_logged; /* of those with logs of others */
+	uint64_t round;               /* of landings */
+	struct retired *retired;
 
 	struct worker_job gc_job;
 };
@@ -67,11 +72,62 @@ void home_ref(struct home *home);
 /* The last one closes the folder; NULL is allowed. No lock is held. */
 void home_unref(struct home *home);
 
+/*
+ * Credit of memtables that other branches still share when the branch that filled
+ * them closes. Give it up where nothing is used of it; the rest goes when the
+ * home goes. `retired` is memory for it, taken over.
+ */
+struct retired {
+	struct credit_account *account;
+	struct retired *next;
+};
+void home_retire(struct home *home, struct retired *retired,
+                 struct credit_account *account);
+
 /* The owner of table metas: a dropped one is one user less of its file. */
 struct table_owner home_table_owner(struct home *home);
 void home_adopt_table(void *ctx, struct file_id id); /* ctx: the home */
 
 void home_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);
+
+/* ---- home_read.c ------------------------------------------------------------ */
+
+/*
+ * Read the manifest of every branch, so that every reference to a pool file is
+ * known. One that cannot be read is counted as damaged, and then nothing is ever
+ * deleted. What an interrupted operation left is removed, unless the home is
+ * read-only. *damage_out: why the first damaged one could not be read. Errors:
+ * CORRUPT (no folder of branches), those of env, NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err home_read(struct home *home,
+                                      enum lsm_err *damage_out);
+
+/*
+ * What was read may be in the page cache only, of a process that died: a file
+ * that it does not name may be named by what is on the disk, and a name may be
+ * gone after a power cut. Make it durable, before anything is deleted or
+ * promised. Errors: those of env.
+ */
+LSM_MUST_CHECK enum lsm_err home_settle(struct home *home);
+
+/* ---- land.c ------------------------------------------------------------------ */
+
+/*
+ * `edit`, now in force in the branch `self`, put tables in the place of the log
+ * `log`: do the same in every other branch that names the log. One where that
+ * fails keeps the log, and replays it when it is opened. No lock is held.
+ */
+struct branch;
+struct edit;
+void home_land(struct home *home, const struct branch *self,
+               const struct edit *edit, struct file_id log);
+
+/* Whether another branch than `self` names the log. */
+bool home_shares_log(struct home *home, const struct branch *self,
+                     struct file_id log);
+
+/* Have branches that wait for the flush of another look whether it will come. */
+void home_wake_logged(struct home *home);
 
 /* ---- gc.c ------------------------------------------------------------------ */
 

@@ -53,6 +53,7 @@ static enum lsm_err give_up_manifest(struct lsm *store, const char *what)
 	pool_keep_all(store->pool);
 	manifest_close(store->manifest);
 	store->manifest = NULL;
+	store->manifest_lost = true;
 	store_fail(store, LSM_ERR_POISONED, what);
 	return LSM_ERR_POISONED;
 }
@@ -135,17 +136,46 @@ out:
 	return err;
 }
 
+/* A branch that may not be written to still has the flushes of others land. */
+static enum lsm_err may_install(struct lsm *store)
+{
+	enum lsm_err err = atomic_load(&store->failed);
+
+	if (store->home->read_only)
+		return LSM_ERR_READ_ONLY;
+	if (store->manifest_lost)
+		return LSM_ERR_POISONED;
+	/* Close itself still flushes. */
+	return err == LSM_ERR_CLOSED ? LSM_OK : err;
+}
+
+enum lsm_err store_begin_manifest(struct lsm *store)
+{
+	enum lsm_err err;
+
+	sync_assert_held(&store->manifest_mu);
+	assert(store->next_number == store->state.next_number);
+	store->state.next_number += STORE_NUMBER_STEP;
+	err = manifest_publish(&store->place, &store->state, &store->manifest);
+	if (err == LSM_OK)
+		return LSM_OK;
+	store->state.next_number = store->next_number;
+	return err;
+}
+
 enum lsm_err store_log_edit(struct lsm *store, const struct edit *edit)
 {
 	struct manifest_state next;
 	enum lsm_err err;
 
 	sync_assert_held(&store->manifest_mu);
-	err = store_writable(store);
-	if (err == LSM_ERR_CLOSED) /* close itself still flushes */
-		err = LSM_OK;
-	if (err == LSM_OK && store->manifest == NULL)
-		err = LSM_ERR_POISONED;
+	err = may_install(store);
+	if (err == LSM_OK && store->manifest == NULL) {
+		err = store_begin_manifest(store);
+		if (err != LSM_OK && !is_harmless(err))
+			err = give_up_manifest(
+			    store, "a new manifest could not be published");
+	}
 	if (err == LSM_OK) {
 		err = manifest_reserve(store->manifest, edit);
 		if (err == LSM_ERR_POISONED)
@@ -221,4 +251,18 @@ enum lsm_err store_install(struct lsm *store, const struct edit *edit,
 		generation_unref(flushed);
 	}
 	return err;
+}
+
+void store_shorten_manifest(struct lsm *store)
+{
+	struct edit diff;
+	size_t changes = 0;
+
+	sync_assert_held(&store->manifest_mu);
+	if (manifest_state_diff(&store->state, &diff) == LSM_OK)
+		changes = diff.added_count + diff.removed_count;
+	edit_release(&diff);
+	if (changes > STORE_FORK_CHANGES && may_install(store) == LSM_OK &&
+	    roll(store) != LSM_OK)
+		log_warning("%s: the manifest stays long", store->path);
 }

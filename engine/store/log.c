@@ -138,6 +138,8 @@ enum lsm_err store_seal(struct lsm *store)
 		return LSM_ERR_POISONED;
 	}
 
+	gen->log_id = wal_writer_id(gen->log);
+	gen->log_bytes = wal_writer_size(gen->log);
 	gen->last_seq = store->last_seq;
 	for (unsigned i = 0; i < LSM_COUNTERS; i++)
 		gen->counters[i] = atomic_load(&store->counters[i]);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "store/branches.h"
 #include "store/store.h"
 
 enum {
@@ -147,31 +148,60 @@ static void init_jobs(struct lsm *store)
 	worker_job_init(&store->spare_job, WORKER_UPKEEP, store_spare_run);
 }
 
-/* A branch of the home, whose reference it takes over, also on failure. */
-static enum lsm_err alloc_store(struct home *home,
+static enum lsm_err alloc_store(struct home *home, struct branch *branch,
                                 const struct lsm_options *options,
                                 struct lsm **store_out)
 {
 	struct lsm *store = calloc(1, sizeof(*store));
 
 	*store_out = store;
-	if (store == NULL) {
-		home_unref(home);
+	if (store == NULL)
 		return LSM_ERR_NOMEM;
-	}
 	store->home = home;
+	store->branch = branch;
 	store->env = home->env;
 	store->runtime = home->runtime;
 	store->source = home->source;
 	store->pool = home->pool;
 	store->path = home->path;
+	store->given = *options;
+	store->given.branch = NULL;
 	store->options = *options;
+	store->options.read_only |= home->read_only || branch->read_only;
 	set_defaults(&store->options, home->runtime->options.credit_bytes);
 	store->max_block_bytes = max_block_bytes(store->options.memtable_bytes);
 	manifest_state_init(&store->state);
 	init_locks(store);
 	init_jobs(store);
 	return LSM_OK;
+}
+
+/* What a branch is called in log lines. */
+static enum lsm_err name_store(struct lsm *store)
+{
+	size_t len = strlen(store->home->path) + strlen(store->branch->name);
+
+	if (strcmp(store->branch->name, MAIN_BRANCH) == 0)
+		return LSM_OK;
+	store->label = malloc(len + 2);
+	if (store->label == NULL)
+		return LSM_ERR_NOMEM;
+	snprintf(store->label, len + 2, "%s@%s", store->home->path,
+	         store->branch->name);
+	store->path = store->label;
+	return LSM_OK;
+}
+
+static void forget_spare(struct lsm *store)
+{
+	struct file_id id;
+
+	if (store->spare == NULL)
+		return;
+	id = wal_writer_id(store->spare);
+	wal_writer_destroy(store->spare);
+	store->spare = NULL;
+	pool_unref(store->pool, FILE_KIND_LOG, id);
 }
 
 /* Every job is cancelled, nobody uses the store. */
@@ -185,14 +215,19 @@ static void free_store(struct lsm *store)
 		generation_unref(gen);
 	}
 	generation_unref(store->active);
-	wal_writer_destroy(store->spare);
+	forget_spare(store);
 	manifest_close(store->manifest);
+	if (store->state.list.number != 0)
+		pool_unref(store->pool, FILE_KIND_LIST, store->state.list);
 	manifest_state_release(&store->state);
 	for (unsigned i = 0; i < LSM_LEVELS; i++)
 		buf_release(&store->cursor[i]);
-	credit_account_destroy(store->credit);
+	if (store->credit != NULL)
+		home_retire(store->home, store->retired, store->credit);
+	else
+		free(store->retired);
 	env_dir_close(store->branch_dir);
-	home_unref(store->home);
+	free(store->label);
 
 	sync_cond_destroy(&store->changed);
 	sync_cond_destroy(&store->synced);
@@ -213,40 +248,126 @@ static void cancel_jobs(struct lsm *store)
 	worker_cancel(workers, &store->flush_job);
 	worker_cancel(workers, &store->spare_job);
 	worker_cancel(workers, &store->sync_job);
-	/* What the branch lets go of from now on is named by its manifest. */
-	worker_cancel(workers, &store->home->gc_job);
+}
+
+/* The branch is not open any more: what it is made of is counted for it, and what
+   it was made of before is let go. */
+static void leave_store(struct lsm *store)
+{
+	struct home *home = store->home;
+	struct branch *branch = store->branch;
+
+	/* Without a version nothing of it was read. */
+	if (store->state.version != NULL &&
+	    branch_pin_state(home, branch, &store->state) != LSM_OK)
+		pool_keep_all(home->pool);
+	sync_lock(&home->mu);
+	branch->lsm = NULL;
+	sync_unlock(&home->mu);
+	branch_leave(home, branch);
+	free_store(store);
+	home_unref(home);
+}
+
+static enum lsm_err prepare_store(struct lsm *store, bool first)
+{
+	enum lsm_err err = name_store(store);
+
+	store->retired = malloc(sizeof(*store->retired));
+	if (err == LSM_OK && store->retired == NULL)
+		err = LSM_ERR_NOMEM;
+	if (err == LSM_OK)
+		err = credit_account_create(store->runtime->credit,
+		                            store->options.nospace_wait_ms,
+		                            &store->credit);
+	if (err == LSM_OK)
+		err = store_recover(store, first);
+	return err;
+}
+
+/* From now on landings, and those who look for its memtables, find it. */
+static void enter_home(struct lsm *store)
+{
+	struct home *home = store->home;
+
+	branch_unpin_now(home, store->branch);
+	sync_lock(&home->mu);
+	store->branch->lsm = store;
+	sync_unlock(&home->mu);
+	branch_leave(home, store->branch);
+	runtime_attach(store->runtime, store);
+	if (home->read_only)
+		return;
+	worker_submit(store->runtime->workers, &store->flush_job, 0);
+	if (!store->options.read_only)
+		worker_submit(store->runtime->workers, &store->compact_job,
+		              store->runtime->options.period_ms);
+}
+
+enum lsm_err store_open_branch(struct home *home, struct branch *branch,
+                               const struct lsm_options *options, bool first,
+                               struct lsm **store_out)
+{
+	struct lsm *store;
+	enum lsm_err err = alloc_store(home, branch, options, &store);
+
+	*store_out = NULL;
+	if (err != LSM_OK) {
+		branch_leave(home, branch);
+		home_unref(home);
+		return err;
+	}
+	err = prepare_store(store, first);
+	if (err == LSM_OK)
+		err = branch_pin_base(home, branch,
+		                      buf_slice(&store->state.base));
+	if (err != LSM_OK) {
+		cancel_jobs(store);
+		leave_store(store);
+		return err;
+	}
+	enter_home(store);
+	*store_out = store;
+	return LSM_OK;
+}
+
+static enum lsm_err find_first(struct home *home, const char *name,
+                               struct branch **branch_out)
+{
+	enum lsm_err damage, err = home_read(home, &damage);
+
+	*branch_out = NULL;
+	if (err == LSM_OK)
+		err = branch_claim(home, name, BRANCH_OPENING, branch_out);
+	if (err != LSM_ERR_NOT_FOUND)
+		return err;
+	if (damage != LSM_OK)
+		return damage; /* told by whoever met it */
+	log_error("%s: the store has no branch %s", home->path, name);
+	return strcmp(name, MAIN_BRANCH) == 0 ? LSM_ERR_CORRUPT : err;
 }
 
 enum lsm_err lsm_open(struct lsm_runtime *runtime, const char *path,
                       const struct lsm_options *options, struct lsm **store_out)
 {
+	const char *name =
+	    options->branch != NULL ? options->branch : MAIN_BRANCH;
+	struct branch *branch;
 	struct home *home;
-	struct lsm *store;
 	enum lsm_err err;
 
 	*store_out = NULL;
 	err = home_open(runtime,
 	                options->env != NULL ? options->env : env_posix(), path,
 	                options->read_only, &home);
-	if (err == LSM_OK)
-		err = alloc_store(home, options, &store);
 	if (err != LSM_OK)
 		return err;
-	err = credit_account_create(
-	    runtime->credit, store->options.nospace_wait_ms, &store->credit);
-	if (err == LSM_OK)
-		err = store_recover(store);
+	err = find_first(home, name, &branch);
 	if (err != LSM_OK) {
-		cancel_jobs(store);
-		free_store(store);
+		home_unref(home);
 		return err;
 	}
-	runtime_attach(runtime, store);
-	if (!store->options.read_only)
-		worker_submit(runtime->workers, &store->compact_job,
-		              runtime->options.period_ms);
-	*store_out = store;
-	return LSM_OK;
+	return store_open_branch(home, branch, options, true, store_out);
 }
 
 /* ---- closing -------------------------------------------------------------------------- */
@@ -264,11 +385,25 @@ static enum lsm_err stop_writing(struct lsm *store)
 	return err;
 }
 
+/* Whether what is sealed is all of other branches: while those are to flush it, it
+   may stay as it is, in logs that the manifest names. */
+static bool only_shares(struct lsm *store)
+{
+	bool only = true;
+
+	sync_lock(&store->tree_mu);
+	for (struct generation *g = store->oldest_sealed; g != NULL;
+	     g = g->newer)
+		only = only && g->shared;
+	sync_unlock(&store->tree_mu);
+	return only;
+}
+
 /* Flush in this thread what is sealed: the workers have let go. */
 static enum lsm_err flush_all(struct lsm *store)
 {
 	enum lsm_err err = LSM_OK;
-	bool more = true;
+	bool more = !only_shares(store) || !store_awaits_landing(store);
 
 	for (unsigned tries = 0; more && tries < OPEN_CLOSE_TRIES;) {
 		err = store_flush_oldest(store, &more);
@@ -301,54 +436,68 @@ static enum lsm_err drop_empty_log(struct lsm *store, struct wal_writer *log)
 
 static enum lsm_err drop_spare(struct lsm *store)
 {
-	struct wal_writer *spare = store->spare;
-	struct file_id id;
-	enum lsm_err err = drop_empty_log(store, spare);
+	enum lsm_err err = drop_empty_log(store, store->spare);
 
-	if (spare == NULL)
-		return LSM_OK;
-	store->spare = NULL;
-	id = wal_writer_id(spare);
-	wal_writer_destroy(spare);
-	pool_unref(store->pool, FILE_KIND_LOG, id);
+	if (err == LSM_OK)
+		forget_spare(store);
 	return err;
+}
+
+/* Flush, sync and drop what is empty: the branch was open for writing. */
+static enum lsm_err finish_writing(struct lsm *store, enum lsm_err err)
+{
+	enum lsm_err synced;
+
+	if (err == LSM_OK)
+		err = flush_all(store);
+	synced = err == LSM_OK ? LSM_OK : lsm_sync(store);
+	if (err == LSM_OK)
+		err = drop_spare(store);
+	if (err == LSM_OK)
+		err = drop_empty_log(store, store->active->log);
+	return err == LSM_OK ? synced : err;
+}
+
+/* Nobody lands here any more, nor looks for memtables. */
+static void enter_closing(struct lsm *store)
+{
+	struct home *home = store->home;
+
+	sync_lock(&home->mu);
+	branch_enter(home, store->branch, BRANCH_CLOSING);
+	while (store->branch->pins > 0)
+		sync_wait(&home->changed, &home->mu);
+	sync_unlock(&home->mu);
 }
 
 enum lsm_err lsm_close(struct lsm *store)
 {
-	enum lsm_err err = LSM_OK, synced;
+	enum lsm_err err = LSM_OK;
+	struct home *home;
 
 	if (store == NULL)
 		return LSM_OK;
+	home = store->home;
 	atomic_store(&store->stop, true);
 	if (store_writable(store) == LSM_OK) {
 		err = stop_writing(store);
 		runtime_detach(store->runtime, store);
 		cancel_jobs(store);
-		if (err == LSM_OK)
-			err = flush_all(store);
-		synced = err == LSM_OK ? LSM_OK : lsm_sync(store);
-		if (err == LSM_OK)
-			err = drop_spare(store);
-		if (err == LSM_OK)
-			err = drop_empty_log(store, store->active->log);
-		if (err == LSM_OK)
-			err = synced;
+		err = finish_writing(store, err);
 	} else {
-		err = store->options.read_only ? LSM_OK
-		                               : atomic_load(&store->failed);
+		err = store->home->read_only ? LSM_OK
+		                             : atomic_load(&store->failed);
 		runtime_detach(store->runtime, store);
 		cancel_jobs(store);
+		if (err == LSM_OK && !store->home->read_only)
+			err = flush_all(store); /* what it shares */
 	}
-	/* The last files to go: jobs are cancelled, so here. */
+	home_ref(home);
+	enter_closing(store);
 	store_forget_l0(store);
-	view_unref(store->view);
-	store->view = NULL;
-	generation_unref(store->active);
-	store->active = NULL;
-	if (err == LSM_OK)
-		home_collect(store->home);
-	free_store(store);
+	leave_store(store);
+	home_wake_logged(home); /* what we did not flush, others must */
+	home_unref(home);
 	return err;
 }
 

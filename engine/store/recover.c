@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recover.c: from what is on disk to a store that stands ready.
+ * recover.c: from what is on disk to a branch that stands ready.
  *
- * All branches are read, so that every reference to a pool file is known; a
- * branch that cannot be read is refused, and then nothing is deleted. The logs
- * of the main branch are replayed in order into memtables, and these are written
- * out as tables at once: what the page cache may hold of an old log but the disk
- * may not is thereby written, and synced, anew. Then one edit puts the tables in
- * the place of the logs. A crash at any point before leaves the old state, to be
- * recovered again.
+ * The logs of the branch are replayed in order into memtables, and these are
+ * written out as tables at once: what the page cache may hold of an old log but
+ * the disk may not is thereby written, and synced, anew. Then one edit puts the
+ * tables in the place of the logs. A crash at any point before leaves the old
+ * state, to be recovered again.
+ *
+ * A log that other branches name too has tables and an edit of its own, so that
+ * these can take its place there as well: it is replayed once for all. And where
+ * another open branch still has the memtable of a sealed log, that is shared
+ * instead.
  *
  * A log that ends without its end record was the active one when the process
  * died. What stands in a later log came after it, so it is dropped too: unless a
@@ -18,6 +21,7 @@
 #include <stdlib.h>
 
 #include "store/batch.h"
+#include "store/branches.h"
 #include "store/store.h"
 #include "wal/wal_reader.h"
 
@@ -27,133 +31,10 @@ struct replay {
 	struct edit edit;       /* tables made; logs replayed */
 	uint64_t last_seq;
 	int64_t counters[LSM_COUNTERS];
-	bool cut;       /* a log was torn: later ones hold nothing */
-	bool rehearsal; /* only look whether it can be done */
+	size_t log_count; /* of the branch's logs; the others are shared */
+	bool cut;         /* a log was torn: later ones hold nothing */
+	bool rehearsal;   /* only look whether it can be done */
 };
-
-/* ---- branches ---------------------------------------------------------------- */
-
-struct branch_scan {
-	struct lsm *store;
-	struct env_dir *branches;
-	bool found;          /* main */
-	enum lsm_err damage; /* of the first that cannot be read */
-};
-
-static bool parse_branch_folder(const char *name, uint64_t *id_out)
-{
-	char again[STORE_BRANCH_NAME_BYTES];
-
-	*id_out = strtoull(name, NULL, 16);
-	home_branch_folder(*id_out, again);
-	return strcmp(name, again) == 0;
-}
-
-/* Count a branch's lists and logs; its tables were counted as they were read. */
-static enum lsm_err count_files(struct lsm *store,
-                                const struct manifest_state *state)
-{
-	enum lsm_err err = LSM_OK;
-
-	if (state->list.number != 0)
-		err = pool_ref(store->pool, FILE_KIND_LIST, state->list);
-	for (size_t i = 0; err == LSM_OK && i < state->log_count; i++)
-		err = pool_ref(store->pool, FILE_KIND_LOG, state->logs[i].id);
-	return err;
-}
-
-/* Main is the store's own; another is kept for what it names. */
-static enum lsm_err keep_branch(struct branch_scan *scan, struct env_dir *dir,
-                                struct manifest_state *state)
-{
-	struct lsm *store = scan->store;
-	struct other_branch *other;
-
-	if (strcmp(state->branch.name, MAIN_BRANCH) == 0 && !scan->found) {
-		scan->found = true;
-		store->branch_dir = dir;
-		store->state = *state;
-	} else {
-		other = calloc(1, sizeof(*other));
-		if (other == NULL)
-			return LSM_ERR_NOMEM;
-		other->state = *state;
-		other->next = store->home->others;
-		store->home->others = other;
-		env_dir_close(dir);
-	}
-	manifest_state_init(state); /* moved */
-	return LSM_OK;
-}
-
-static enum lsm_err read_branch(void *ctx, const char *name)
-{
-	struct branch_scan *scan = ctx;
-	struct lsm *store = scan->store;
-	struct manifest_place place = {store->source.pool, NULL,
-	                               store->home->superblock.family};
-	struct manifest_state state;
-	uint64_t id;
-	enum lsm_err err;
-
-	if (!parse_branch_folder(name, &id)) {
-		log_warning("%s/%s/%s is no branch; left alone", store->path,
-		            BRANCHES_DIR, name);
-		return LSM_OK;
-	}
-	manifest_state_init(&state);
-	err = env_dir_open_at(scan->branches, name, &place.dir);
-	if (err == LSM_OK)
-		err =
-		    manifest_recover(&place, id, home_table_owner(store->home),
-		                     home_adopt_table, &state);
-	if (err == LSM_OK)
-		err = count_files(store, &state);
-	if (err == LSM_OK)
-		err = keep_branch(scan, place.dir, &state);
-	if (err == LSM_OK)
-		return LSM_OK;
-
-	/* The others may still open: go on, but delete nothing from now on. */
-	env_dir_close(place.dir);
-	manifest_state_release(&state);
-	pool_keep_all(store->pool);
-	if (scan->damage == LSM_OK)
-		scan->damage = err;
-	return LSM_OK;
-}
-
-static enum lsm_err drop_temporary(void *ctx, const char *name)
-{
-	if (strncmp(name, TMP_PREFIX, strlen(TMP_PREFIX)) != 0)
-		return LSM_OK;
-	return env_remove_tree(ctx, name);
-}
-
-static enum lsm_err read_branches(struct lsm *store)
-{
-	struct branch_scan scan = {.store = store};
-	enum lsm_err err =
-	    env_dir_open_at(store->home->dir, BRANCHES_DIR, &scan.branches);
-
-	if (err == LSM_OK && !store->options.read_only)
-		err =
-		    env_dir_list(scan.branches, drop_temporary, scan.branches);
-	if (err == LSM_OK)
-		err = env_dir_list(scan.branches, read_branch, &scan);
-	env_dir_close(scan.branches);
-	if (err == LSM_ERR_NOT_FOUND) {
-		log_error("%s: the store has no folder %s", store->path,
-		          BRANCHES_DIR);
-		return LSM_ERR_CORRUPT;
-	}
-	if (err != LSM_OK || scan.found)
-		return err;
-	if (scan.damage != LSM_OK)
-		return scan.damage; /* told by whoever met it */
-	log_error("%s: the store has no branch %s", store->path, MAIN_BRANCH);
-	return LSM_ERR_CORRUPT;
-}
 
 /* ---- replay -------------------------------------------------------------------- */
 
@@ -163,8 +44,8 @@ static enum lsm_err write_out(struct replay *replay)
 	struct lsm *store = replay->store;
 	enum lsm_err err;
 
-	if (memtable_entries(replay->gen->mem) == 0 ||
-	    store->options.read_only || replay->rehearsal)
+	if (memtable_entries(replay->gen->mem) == 0 || store->home->read_only ||
+	    replay->rehearsal)
 		return LSM_OK;
 	err = store_write_table(store, replay->gen->mem, &replay->edit);
 	if (err != LSM_OK)
@@ -187,7 +68,7 @@ static enum lsm_err take_credit(struct replay *replay,
 	enum lsm_err err = LSM_OK;
 
 	*taken_out = 0;
-	if (store->options.read_only || replay->rehearsal)
+	if (store->home->read_only || replay->rehearsal)
 		return LSM_OK; /* all of it stays in memory: not charged */
 	if (memtable_bytes(replay->gen->mem) >= store->options.memtable_bytes)
 		err = write_out(replay);
@@ -305,34 +186,10 @@ static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 	return err;
 }
 
-static enum lsm_err replay_logs(struct replay *replay)
-{
-	struct manifest_state *state = &replay->store->state;
-	enum lsm_err err = LSM_OK;
-
-	for (size_t i = 0; err == LSM_OK && i < state->log_count; i++)
-		err = replay_log(replay, &state->logs[i]);
-	if (err == LSM_OK)
-		err = write_out(replay);
-	return err;
-}
-
-/* ---- standing ready --------------------------------------------------------------- */
-
-/*
- * A manifest that this process wrote, to be appended to; it also reserves the
- * numbers of the files that recovery makes.
- */
-static enum lsm_err begin_manifest(struct lsm *store)
-{
-	store->next_number = store->state.next_number;
-	store->state.next_number += STORE_NUMBER_STEP;
-	return manifest_publish(&store->place, &store->state, &store->manifest);
-}
-
 /* Replace the logs by the tables made of them, durably. */
-static enum lsm_err replace_logs(struct lsm *store, struct replay *replay)
+static enum lsm_err replace_logs(struct replay *replay)
 {
+	struct lsm *store = replay->store;
 	struct edit *edit = &replay->edit;
 	enum lsm_err err = LSM_OK;
 
@@ -349,39 +206,157 @@ static enum lsm_err replace_logs(struct lsm *store, struct replay *replay)
 		sync_unlock(&store->manifest_mu);
 	}
 	for (size_t i = 0; err == LSM_OK && i < edit->logs_removed_count; i++)
-		pool_unref(store->pool, FILE_KIND_LOG, edit->logs_removed[i]);
+		branch_drop_log(store->home, store->branch,
+		                edit->logs_removed[i]);
 	return err;
 }
 
-static enum lsm_err stand_ready(struct lsm *store, struct replay *replay)
+/* What was replayed up to here is a table of its own, and in the manifest. */
+static enum lsm_err finish_edit(struct replay *replay)
+{
+	bool writes = !replay->rehearsal && !replay->store->home->read_only;
+	enum lsm_err err = write_out(replay);
+
+	if (err == LSM_OK && writes)
+		err = replace_logs(replay);
+	return err;
+}
+
+static void clear_edit(struct replay *replay)
+{
+	edit_release(&replay->edit);
+	edit_init(&replay->edit);
+}
+
+/* A log that others name, or whose table the fork point is to name. */
+static enum lsm_err replay_shared(struct replay *replay,
+                                  const struct log_ref *log)
+{
+	struct lsm *store = replay->store;
+	enum lsm_err err = finish_edit(replay);
+
+	clear_edit(replay);
+	if (err == LSM_OK)
+		err = replay_log(replay, log);
+	if (err == LSM_OK)
+		err = finish_edit(replay);
+	if (err == LSM_OK && !replay->rehearsal && !store->home->read_only)
+		home_land(store->home, store->branch, &replay->edit, log->id);
+	clear_edit(replay);
+	return err;
+}
+
+static enum lsm_err replay_logs(struct replay *replay)
+{
+	struct lsm *store = replay->store;
+	struct log_ref *logs;
+	enum lsm_err err = LSM_OK;
+
+	/* A copy: edits change the state's own. */
+	logs = calloc(replay->log_count + 1, sizeof(*logs));
+	if (logs == NULL)
+		return LSM_ERR_NOMEM;
+	for (size_t i = 0; i < replay->log_count; i++)
+		logs[i] = store->state.logs[i];
+	for (size_t i = 0; err == LSM_OK && i < replay->log_count; i++) {
+		bool shared =
+		    logs[i].id.creator != store->branch->id ||
+		    home_shares_log(store->home, store->branch, logs[i].id);
+
+		err = shared ? replay_shared(replay, &logs[i])
+		             : replay_log(replay, &logs[i]);
+	}
+	if (err == LSM_OK)
+		err = finish_edit(replay);
+	free(logs);
+	return err;
+}
+
+/* ---- standing ready --------------------------------------------------------------- */
+
+/* Queue the memtables that other branches still have, of the last logs. */
+static enum lsm_err share_memtables(struct lsm *store, struct replay *replay)
+{
+	const struct log_ref *logs = store->state.logs;
+	size_t count = store->state.log_count;
+	struct generation *gen, *found;
+	enum lsm_err err = LSM_OK;
+
+	while (err == LSM_OK && count > 0) {
+		found = home_find_sealed(store->home, store->branch,
+		                         logs[count - 1].id);
+		if (found == NULL)
+			break;
+		err = generation_share(found, &gen);
+		generation_unref(found);
+		if (err != LSM_OK)
+			break;
+		gen->newer = store->oldest_sealed;
+		store->oldest_sealed = gen;
+		if (store->newest_sealed == NULL)
+			store->newest_sealed = gen;
+		count--;
+	}
+	replay->log_count = count;
+	return err;
+}
+
+/* The newest state that is known: of the last shared memtable, or replayed. */
+static void set_sequence(struct lsm *store, const struct replay *replay)
+{
+	const struct generation *gen = store->newest_sealed;
+	const int64_t *counters =
+	    gen != NULL ? gen->counters : replay->counters;
+
+	store->last_seq = gen != NULL ? gen->last_seq : replay->last_seq;
+	store->synced_seq = store->last_seq;
+	atomic_store(&store->visible_seq, store->last_seq);
+	atomic_store(&store->horizon, store->state.horizon);
+	for (unsigned i = 0; i < LSM_COUNTERS; i++)
+		atomic_store(&store->counters[i], counters[i]);
+}
+
+/* Show readers the sealed generations and the tables. */
+static enum lsm_err first_view(struct lsm *store)
 {
 	struct view *view = NULL;
+	size_t count = 0;
 	enum lsm_err err;
 
-	if (store->options.read_only) {
-		store->active = replay->gen; /* it holds what was replayed */
-		replay->gen = NULL;
-	} else {
-		err = generation_create(store, store->credit, &store->active);
-		if (err != LSM_OK)
-			return err;
-	}
-	err = view_alloc(0, &view);
+	for (struct generation *g = store->oldest_sealed; g != NULL;
+	     g = g->newer)
+		count++;
+	err = view_alloc(count, &view);
 	if (err != LSM_OK)
 		return err;
 	view->active = store->active;
 	generation_ref(view->active);
+	for (struct generation *g = store->oldest_sealed; g != NULL;
+	     g = g->newer) {
+		view->sealed[view->sealed_count++] = g;
+		generation_ref(g);
+	}
 	view->version = store->state.version;
 	version_ref(view->version);
 	store->view = view;
-
-	store->last_seq = replay->last_seq;
-	store->synced_seq = replay->last_seq;
-	atomic_store(&store->visible_seq, replay->last_seq);
-	atomic_store(&store->horizon, store->state.horizon);
-	for (unsigned i = 0; i < LSM_COUNTERS; i++)
-		atomic_store(&store->counters[i], replay->counters[i]);
 	return LSM_OK;
+}
+
+static enum lsm_err stand_ready(struct lsm *store, struct replay *replay)
+{
+	enum lsm_err err = LSM_OK;
+
+	if (store->home->read_only) {
+		store->active = replay->gen; /* it holds what was replayed */
+		replay->gen = NULL;
+	} else {
+		err = generation_create(store, store->credit, &store->active);
+	}
+	if (err == LSM_OK)
+		err = first_view(store);
+	if (err == LSM_OK)
+		set_sequence(store, replay);
+	return err;
 }
 
 static enum lsm_err replay_init(struct replay *replay, struct lsm *store)
@@ -389,11 +364,11 @@ static enum lsm_err replay_init(struct replay *replay, struct lsm *store)
 	*replay = (struct replay){.store = store};
 	edit_init(&replay->edit);
 	replay->last_seq = store->state.flushed_seq;
+	replay->log_count = store->state.log_count;
 	memcpy(replay->counters, store->state.counters,
 	       sizeof(replay->counters));
 	return generation_create(
-	    store, store->options.read_only ? NULL : store->credit,
-	    &replay->gen);
+	    store, store->home->read_only ? NULL : store->credit, &replay->gen);
 }
 
 static void replay_release(struct replay *replay)
@@ -402,13 +377,14 @@ static void replay_release(struct replay *replay)
 	edit_release(&replay->edit);
 }
 
-/* Read the logs once without doing anything: a store that has to be refused is
+/* Read the logs once without doing anything: a branch that has to be refused is
    left as it was found. */
-static enum lsm_err rehearse(struct lsm *store)
+static enum lsm_err rehearse(struct lsm *store, size_t log_count)
 {
 	struct replay replay;
 	enum lsm_err err = replay_init(&replay, store);
 
+	replay.log_count = log_count;
 	replay.rehearsal = true;
 	if (err == LSM_OK)
 		err = replay_logs(&replay);
@@ -443,18 +419,18 @@ static enum lsm_err open_tables(struct lsm *store)
 }
 
 /*
- * What was read may be in the page cache only, of a process that died: a file
- * that it does not name may be named by what is on the disk. So nothing is
- * deleted before it was published anew, durably.
+ * Nothing is deleted before what was read is durable. Main, which is about to be
+ * written, also publishes its manifest anew first.
  */
 static enum lsm_err take_over(struct lsm *store)
 {
-	enum lsm_err err = open_tables(store);
+	enum lsm_err err = home_settle(store->home);
 
-	if (err == LSM_OK)
-		err = rehearse(store);
-	if (err == LSM_OK)
-		err = begin_manifest(store);
+	if (err == LSM_OK) {
+		sync_lock(&store->manifest_mu);
+		err = store_begin_manifest(store);
+		sync_unlock(&store->manifest_mu);
+	}
 	if (err == LSM_OK)
 		err = pool_sweep(store->pool);
 	return err;
@@ -472,38 +448,63 @@ static enum lsm_err check_range_option(struct lsm *store)
 	return LSM_ERR_INVALID;
 }
 
-static enum lsm_err recover_main(struct lsm *store)
+static enum lsm_err replay_branch(struct lsm *store, struct replay *replay,
+                                  bool first)
 {
-	bool ro = store->options.read_only;
-	struct replay replay;
 	enum lsm_err err = check_range_option(store);
 
-	if (err == LSM_OK && !ro)
-		err = take_over(store);
-	if (err != LSM_OK)
-		return err;
-	err = replay_init(&replay, store);
+	if (err == LSM_OK && !store->home->read_only) {
+		if (!first)
+			err = share_memtables(store, replay);
+		if (err == LSM_OK)
+			err = open_tables(store);
+		if (err == LSM_OK)
+			err = rehearse(store, replay->log_count);
+		if (err == LSM_OK && first)
+			err = take_over(store);
+	}
 	if (err == LSM_OK)
-		err = replay_logs(&replay);
-	if (err == LSM_OK && !ro)
-		err = replace_logs(store, &replay);
+		err = replay_logs(replay);
 	if (err == LSM_OK)
-		err = stand_ready(store, &replay);
-	replay_release(&replay);
+		err = stand_ready(store, replay);
 	return err;
 }
 
-enum lsm_err store_recover(struct lsm *store)
+/* The manifest, whose base list is one user more of that file. */
+static enum lsm_err read_manifest(struct lsm *store)
 {
-	enum lsm_err err = read_branches(store);
+	enum lsm_err err;
 
+	err = manifest_recover(&store->place, store->branch->id,
+	                       home_table_owner(store->home), home_adopt_table,
+	                       &store->state);
+	if (err == LSM_OK && store->state.list.number != 0)
+		err = pool_ref(store->pool, FILE_KIND_LIST, store->state.list);
+	if (err != LSM_OK)
+		manifest_state_release(&store->state);
+	return err;
+}
+
+enum lsm_err store_recover(struct lsm *store, bool first)
+{
+	char folder[STORE_BRANCH_NAME_BYTES];
+	struct replay replay;
+	enum lsm_err err;
+
+	home_branch_folder(store->branch->id, folder);
+	err =
+	    env_dir_open_at(store->home->branches, folder, &store->branch_dir);
 	store->place.pool = store->source.pool;
 	store->place.dir = store->branch_dir;
 	store->place.family = store->home->superblock.family;
 	if (err == LSM_OK)
-		err = recover_main(store);
-	/* The tables that it made before it was refused; nothing names them. */
+		err = read_manifest(store);
 	if (err != LSM_OK)
-		home_collect(store->home);
+		return err;
+	store->next_number = store->state.next_number;
+	err = replay_init(&replay, store);
+	if (err == LSM_OK)
+		err = replay_branch(store, &replay, first);
+	replay_release(&replay);
 	return err;
 }

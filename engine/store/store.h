@@ -36,6 +36,7 @@ enum {
 	STORE_NUMBER_STEP = 256,    /* file numbers reserved at a time */
 	STORE_MANIFEST_ROLL_BYTES = 64 << 10,
 	STORE_LIST_ENTRY_BYTES = 128, /* about what a list takes for a table */
+	STORE_FORK_CHANGES = 32, /* of the base list, that a fork repeats */
 	STORE_RETRY_MIN_MS = 50,
 	STORE_RETRY_MAX_MS = 5000,
 };
@@ -51,7 +52,10 @@ struct generation {
 	struct memtable *mem;   /* constant */
 	struct wal_writer *log; /* set once, under tree_mu, by the leader; NULL
 	                            until the first write */
-	uint64_t last_seq;      /* constant once sealed */
+	bool shared; /* constant: another branch's; its log is not ours */
+	struct file_id log_id;          /* constant once sealed */
+	uint64_t log_bytes;             /* constant once sealed: whole, or 0 */
+	uint64_t last_seq;              /* constant once sealed */
 	int64_t counters[LSM_COUNTERS]; /* constant once sealed */
 	bool spare_asked;               /* leader */
 	uint64_t sync_asked_bytes; /* leader: of the log, at the last time */
@@ -69,13 +73,17 @@ struct view {
 /* One open branch of a store. */
 struct lsm {
 	/* Constant after open. */
-	struct home *home;     /* a reference */
-	const struct env *env; /* the home's, as are the next four */
+	struct home *home; /* a reference */
+	struct branch *branch;
+	struct retired *retired; /* memory for the end of `credit` */
+	const struct env *env;   /* the home's, as are the next four */
 	struct lsm_runtime *runtime;
 	struct table_source source;
 	struct pool *pool;
 	const char *path; /* for log lines */
-	struct lsm_options options;
+	char *label;      /* path, where it is not the home's; NULL otherwise */
+	struct lsm_options given;   /* as they were given */
+	struct lsm_options options; /* with defaults */
 	struct env_dir *branch_dir;
 	struct credit_account *credit;
 	size_t max_block_bytes; /* of a memtable's arena */
@@ -121,7 +129,8 @@ struct lsm {
 
 	struct sync_mutex manifest_mu;
 	/* Guarded by manifest_mu. */
-	struct manifest *manifest;
+	struct manifest *manifest; /* NULL: begun with the first edit */
+	bool manifest_lost;        /* its fate is unknown: no edit any more */
 	struct manifest_state state;
 	uint64_t next_number;
 	struct wal_writer *spare; /* the next log, named in the manifest */
@@ -177,6 +186,16 @@ LSM_MUST_CHECK enum lsm_err store_open_parent(const struct env *env,
                                               struct env_dir **parent_out,
                                               const char **name_out);
 
+/*
+ * Open the branch, which the caller has in the state OPENING and which leaves it;
+ * the reference to the home is taken over. Both also on failure.
+ */
+LSM_MUST_CHECK enum lsm_err store_open_branch(struct home *home,
+                                              struct branch *branch,
+                                              const struct lsm_options *options,
+                                              bool first,
+                                              struct lsm **store_out);
+
 /* ---- create.c ---------------------------------------------------------------- */
 
 /*
@@ -194,11 +213,30 @@ store_lay_out(struct env_dir *dir, const struct superblock *sb,
               struct manifest_state *state,
               enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx);
 
+/* ---- land.c -------------------------------------------------------------------- */
+
+/* The sealed generation that the log belongs to, in a branch that `branch` may
+   share it with; with a reference, NULL where there is none. */
+struct generation *home_find_sealed(struct home *home,
+                                    const struct branch *branch,
+                                    struct file_id log);
+
+/* A shared generation was flushed, and has left the queue: let go of its log. The
+   caller has the branch in a state of its own. */
+void store_landed(struct lsm *store, struct file_id log);
+
+/* Whether the oldest sealed generation will be flushed by another branch. */
+bool store_awaits_landing(struct lsm *store);
+
 /* ---- recover.c ----------------------------------------------------------------- */
 
-/* Read every branch, replay the logs of main, and stand ready: state, view,
-   sequence. Writes nothing when read-only. */
-LSM_MUST_CHECK enum lsm_err store_recover(struct lsm *store);
+/*
+ * Read the branch, replay its logs, and stand ready: state, view, sequence. Of
+ * logs whose memtables other open branches still have, the memtable is shared.
+ * `first`: nothing of the store was open before; what was read is made durable
+ * and the pool is swept. Writes nothing when the home is read-only.
+ */
+LSM_MUST_CHECK enum lsm_err store_recover(struct lsm *store, bool first);
 
 /* ---- view.c -------------------------------------------------------------------- */
 
@@ -207,6 +245,10 @@ LSM_MUST_CHECK enum lsm_err store_recover(struct lsm *store);
 LSM_MUST_CHECK enum lsm_err generation_create(struct lsm *store,
                                               struct credit_account *credit,
                                               struct generation **gen_out);
+/* A generation of its own with the memtable of another branch's sealed one.
+   Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err generation_share(struct generation *of,
+                                             struct generation **gen_out);
 void generation_ref(struct generation *gen);
 void generation_unref(struct generation *gen); /* NULL is allowed */
 
@@ -276,6 +318,10 @@ void store_note_synced(struct lsm *store, uint64_t seq);
 
 /* ---- install.c ------------------------------------------------------------------ */
 
+/* Begin a manifest that this process wrote, to be appended to; it also reserves
+   file numbers. Needs manifest_mu. Errors: those of manifest_publish(). */
+LSM_MUST_CHECK enum lsm_err store_begin_manifest(struct lsm *store);
+
 /* A number for a new file, durably reserved. Needs manifest_mu. */
 LSM_MUST_CHECK enum lsm_err store_new_number(struct lsm *store,
                                              uint64_t *number_out);
@@ -296,6 +342,10 @@ LSM_MUST_CHECK enum lsm_err store_install(struct lsm *store,
                                           const struct edit *edit,
                                           struct generation *flushed);
 
+/* Put a list under the manifest once forks would have to repeat more than a few
+   changes. A failure is of no harm to the caller. Needs manifest_mu. */
+void store_shorten_manifest(struct lsm *store);
+
 /* ---- flush.c -------------------------------------------------------------------- */
 
 void store_flush_run(struct worker_job *job);
@@ -304,6 +354,9 @@ void store_flush_run(struct worker_job *job);
    the pool's folder. */
 LSM_MUST_CHECK enum lsm_err
 store_write_table(struct lsm *store, struct memtable *mem, struct edit *edit);
+
+/* A try to flush ended: wake who waits for it. */
+void store_end_of_flush(struct lsm *store, enum lsm_err err);
 
 /* Write the oldest sealed generation out, in the caller's thread; *more_out says
    whether there was one. For the flush worker, and for close. */

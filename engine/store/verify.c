@@ -2,12 +2,17 @@
 /*
  * verify.c: read every byte that the store names and report what is wrong.
  *
- * Superblock, manifests and base lists were read whole, with their checksums,
- * when the store was opened; what is left are tables and logs.
+ * The superblock was read when the store was opened; the manifests and lists of
+ * branches that are not open are read again. What is left are tables and logs,
+ * each once however many branches name it.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/checksum.h"
+#include "store/branches.h"
 #include "store/store.h"
+#include "tree/manifest_base.h"
 #include "wal/wal_reader.h"
 
 struct verification {
@@ -15,7 +20,67 @@ struct verification {
 	void (*report)(void *ctx, const char *line);
 	void *ctx;
 	uint64_t faults;
+	/* Files that were verified: branches share them. Open addressing; an
+	   empty place has number 0. */
+	struct seen {
+		struct file_id id;
+		enum file_kind kind;
+	} * seen;
+	size_t seen_count, seen_cap; /* the latter a power of two */
 };
+
+static struct seen *find_seen(const struct verification *v, enum file_kind kind,
+                              struct file_id id)
+{
+	size_t at = checksum_place(id.creator, id.number, 0, (uint8_t)kind);
+
+	for (;; at++) {
+		struct seen *s = &v->seen[at & (v->seen_cap - 1)];
+
+		if (s->id.number == 0 ||
+		    (s->kind == kind && file_id_equal(s->id, id)))
+			return s;
+	}
+}
+
+static enum lsm_err grow_seen(struct verification *v)
+{
+	struct verification grown = *v;
+
+	if (v->seen_count * 2 < v->seen_cap)
+		return LSM_OK;
+	grown.seen_cap = v->seen_cap == 0 ? 64 : v->seen_cap * 2;
+	grown.seen = calloc(grown.seen_cap, sizeof(*grown.seen));
+	if (grown.seen == NULL)
+		return LSM_ERR_NOMEM;
+	for (size_t i = 0; i < v->seen_cap; i++)
+		if (v->seen[i].id.number != 0)
+			*find_seen(&grown, v->seen[i].kind, v->seen[i].id) =
+			    v->seen[i];
+	free(v->seen);
+	*v = grown;
+	return LSM_OK;
+}
+
+/* Whether the file is met for the first time. Errors: NOMEM. */
+static enum lsm_err is_new(struct verification *v, enum file_kind kind,
+                           struct file_id id, bool *new_out)
+{
+	struct seen *place;
+	enum lsm_err err = grow_seen(v);
+
+	*new_out = false;
+	if (err != LSM_OK)
+		return err;
+	place = find_seen(v, kind, id);
+	*new_out = place->id.number == 0;
+	if (*new_out) {
+		place->id = id;
+		place->kind = kind;
+		v->seen_count++;
+	}
+	return LSM_OK;
+}
 
 static void fault(struct verification *v, enum file_kind kind,
                   struct file_id id, const char *what)
@@ -34,9 +99,12 @@ static enum lsm_err verify_table(struct verification *v,
 	const struct table_source *source = &v->store->source;
 	struct table_ref ref;
 	uint64_t faults = 0;
-	enum lsm_err err =
-	    table_cache_get(source, meta->id, meta->info.file_bytes, &ref);
+	bool fresh;
+	enum lsm_err err = is_new(v, FILE_KIND_TABLE, meta->id, &fresh);
 
+	if (err != LSM_OK || !fresh)
+		return err;
+	err = table_cache_get(source, meta->id, meta->info.file_bytes, &ref);
 	if (err == LSM_ERR_NOMEM)
 		return err;
 	if (err != LSM_OK) {
@@ -54,7 +122,7 @@ static enum lsm_err verify_version(struct verification *v,
 {
 	enum lsm_err err = LSM_OK;
 
-	for (unsigned l = 0; l < LSM_LEVELS; l++)
+	for (unsigned l = 0; version != NULL && l < LSM_LEVELS; l++)
 		for (size_t i = 0;
 		     err == LSM_OK && i < version->levels[l].count; i++)
 			err = verify_table(v, version->levels[l].tables[i]);
@@ -68,9 +136,11 @@ static enum lsm_err verify_log(struct verification *v,
 	struct lsm *store = v->store;
 	struct wal_reader *reader = NULL;
 	struct slice payload;
-	bool more = true;
-	enum lsm_err err;
+	bool more = true, fresh;
+	enum lsm_err err = is_new(v, FILE_KIND_LOG, log->id, &fresh);
 
+	if (err != LSM_OK || !fresh)
+		return err;
 	err = wal_reader_open(store->source.pool, FILE_KIND_LOG, log->id,
 	                      &store->home->superblock.family,
 	                      log->promised_upto, &reader);
@@ -94,47 +164,130 @@ static enum lsm_err verify_branch(struct verification *v,
 	return err;
 }
 
-/* What main is made of now. Its tables are held by the version; its logs, which
-   flushes drop, are held in the pool. */
-static enum lsm_err hold_main(struct lsm *store, struct manifest_state *state)
+/* The tables of the fork point, of which the branch may have lost some. */
+static enum lsm_err verify_base(struct verification *v,
+                                const struct manifest_state *state)
 {
-	size_t held = 0;
+	struct home *home = v->store->home;
+	struct manifest_place place = {home->source.pool, NULL,
+	                               home->superblock.family};
+	struct manifest_state base;
 	enum lsm_err err;
 
-	sync_lock(&store->manifest_mu);
-	err = manifest_state_copy(&store->state, state);
+	if (state->base.len == 0)
+		return LSM_OK;
+	err =
+	    manifest_base_read(&place, buf_slice(&state->base),
+	                       home_table_owner(home), home_adopt_table, &base);
+	if (err == LSM_OK)
+		err = verify_version(v, base.version);
+	manifest_state_release(&base);
+	return err;
+}
+
+/* ---- branches ------------------------------------------------------------------ */
+
+/* Hold the logs, which flushes drop; the tables are held by the version. */
+static enum lsm_err hold_logs(struct home *home, struct manifest_state *state)
+{
+	enum lsm_err err = LSM_OK;
+	size_t held = 0;
+
 	while (err == LSM_OK && held < state->log_count) {
-		err =
-		    pool_ref(store->pool, FILE_KIND_LOG, state->logs[held].id);
+		err = pool_ref(home->pool, FILE_KIND_LOG, state->logs[held].id);
 		held += err == LSM_OK;
 	}
-	sync_unlock(&store->manifest_mu);
 	state->log_count = held;
 	return err;
 }
 
-static void let_go(struct lsm *store, struct manifest_state *state)
+static void let_go(struct home *home, struct manifest_state *state)
 {
 	for (size_t i = 0; i < state->log_count; i++)
-		pool_unref(store->pool, FILE_KIND_LOG, state->logs[i].id);
+		pool_unref(home->pool, FILE_KIND_LOG, state->logs[i].id);
 	manifest_state_release(state);
+}
+
+/* What an open branch is made of now. */
+static enum lsm_err hold_open(struct lsm *store, struct manifest_state *state)
+{
+	enum lsm_err err;
+
+	sync_lock(&store->manifest_mu);
+	err = manifest_state_copy(&store->state, state);
+	if (err == LSM_OK)
+		err = hold_logs(store->home, state);
+	sync_unlock(&store->manifest_mu);
+	return err;
+}
+
+static enum lsm_err hold_closed(struct home *home, const struct branch *branch,
+                                struct manifest_state *state)
+{
+	struct manifest_place place = {home->source.pool, NULL,
+	                               home->superblock.family};
+	char folder[STORE_BRANCH_NAME_BYTES];
+	enum lsm_err err;
+
+	home_branch_folder(branch->id, folder);
+	err = env_dir_open_at(home->branches, folder, &place.dir);
+	if (err == LSM_OK)
+		err =
+		    manifest_recover(&place, branch->id, home_table_owner(home),
+		                     home_adopt_table, state);
+	env_dir_close(place.dir);
+	return err == LSM_OK ? hold_logs(home, state) : err;
+}
+
+/* The branch is neither closed, nor opened, nor deleted while it is held. */
+static enum lsm_err verify_named(struct verification *v, const char *name)
+{
+	struct home *home = v->store->home;
+	struct manifest_state state;
+	struct branch *branch;
+	enum lsm_err err;
+
+	if (branch_claim(home, name, BRANCH_READING, &branch) != LSM_OK)
+		return LSM_OK; /* it was deleted meanwhile */
+	manifest_state_init(&state);
+	err = branch->lsm != NULL ? hold_open(branch->lsm, &state)
+	                          : hold_closed(home, branch, &state);
+	branch_leave(home, branch);
+	if (err == LSM_OK)
+		err = verify_branch(v, &state);
+	if (err == LSM_OK)
+		err = verify_base(v, &state);
+	let_go(home, &state);
+	return err;
+}
+
+static void report_damaged(struct verification *v, size_t damaged)
+{
+	char line[LOG_LINE_MAX_BYTES];
+
+	if (damaged == 0)
+		return;
+	snprintf(line, sizeof(line),
+	         "%s: %zu branches have manifests that cannot be read",
+	         BRANCHES_DIR, damaged);
+	v->report(v->ctx, line);
+	v->faults += damaged;
 }
 
 enum lsm_err lsm_verify(struct lsm *store,
                         void (*report)(void *ctx, const char *line), void *ctx,
                         uint64_t *faults_out)
 {
-	struct verification v = {store, report, ctx, 0};
-	struct manifest_state state;
-	enum lsm_err err;
+	struct verification v = {.store = store, .report = report, .ctx = ctx};
+	struct lsm_branch_info *list;
+	size_t count, damaged;
+	enum lsm_err err = lsm_branch_list(store, &list, &count, &damaged);
 
-	err = hold_main(store, &state);
-	if (err == LSM_OK)
-		err = verify_branch(&v, &state);
-	let_go(store, &state);
-	for (struct other_branch *b = store->home->others;
-	     err == LSM_OK && b != NULL; b = b->next)
-		err = verify_branch(&v, &b->state);
+	for (size_t i = 0; err == LSM_OK && i < count; i++)
+		err = verify_named(&v, list[i].name);
+	report_damaged(&v, damaged);
+	free(list);
+	free(v.seen);
 	*faults_out = v.faults;
 	return err;
 }

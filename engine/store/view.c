@@ -27,6 +27,26 @@ enum lsm_err generation_create(struct lsm *store, struct credit_account *credit,
 	return LSM_OK;
 }
 
+enum lsm_err generation_share(struct generation *of,
+                              struct generation **gen_out)
+{
+	struct generation *gen = calloc(1, sizeof(*gen));
+
+	*gen_out = gen;
+	if (gen == NULL)
+		return LSM_ERR_NOMEM;
+	atomic_init(&gen->refs, 1);
+	gen->pool = of->pool;
+	gen->mem = of->mem;
+	memtable_ref(gen->mem);
+	gen->shared = true;
+	gen->log_id = of->log_id;
+	gen->log_bytes = of->log_bytes;
+	gen->last_seq = of->last_seq;
+	memcpy(gen->counters, of->counters, sizeof(gen->counters));
+	return LSM_OK;
+}
+
 void generation_ref(struct generation *gen)
 {
 	atomic_fetch_add_explicit(&gen->refs, 1, memory_order_relaxed);

@@ -6,7 +6,7 @@
  *   CURRENT   = "MANIFEST-", number (decimal, from 1, no leading zero), LF
  *   MANIFEST  = file header (id: branch, number of the manifest), then one
  *               DATA record (wal/record.h) a payload:
- *                 branch, edit, { edit | mark }*
+ *                 branch, edit, [ base ], { edit | mark }*
  *   .list     = file header, one DATA record with an edit that only adds
  *               tables, END record; mode 0400
  *
@@ -16,6 +16,9 @@
  *               bytes, no NUL), base list: creator (u64), number (v; 0: none)
  *   2 edit    = as said in edit.c
  *   3 mark    = nothing
+ *   4 base    = the fork point of a writable fork: base list: creator (u64),
+ *               number (v; 0: none), then as an edit: all in which the fork
+ *               point differs from that list
  *
  * v is a varint, p a varint length and that many bytes, integers little-endian.
  *
@@ -119,6 +122,22 @@ static enum lsm_err encode_edit(const struct edit *edit, struct buf *out)
 	return err;
 }
 
+/* The record of the fork point; nothing where none is kept. */
+static enum lsm_err encode_base(const struct manifest_state *state,
+                                struct buf *out)
+{
+	enum lsm_err err;
+
+	if (state->base.len == 0)
+		return LSM_OK;
+	err = append_u8(out, MANIFEST_TAG_BASE);
+	if (err == LSM_OK)
+		err = buf_append_slice(out, buf_slice(&state->base));
+	if (err == LSM_OK && out->len > WAL_PAYLOAD_MAX_BYTES)
+		err = LSM_ERR_TOO_BIG;
+	return err;
+}
+
 /* Remove a file that nothing names. One that stays is only in the way. */
 static void discard(struct env_dir *dir, const char *name)
 {
@@ -203,9 +222,9 @@ static enum lsm_err write_first(const struct manifest_place *place,
 	    .id = {.creator = state->branch.id, .number = number},
 	    .family = place->family,
 	};
-	struct buf branch = BUF_INIT, whole = BUF_INIT;
+	struct buf branch = BUF_INIT, whole = BUF_INIT, base = BUF_INIT;
 	struct wal_writer *writer = NULL;
-	struct slice payloads[2];
+	struct slice payloads[3];
 	char name[FILE_NAME_MAX_BYTES];
 	struct edit edit;
 	enum lsm_err err;
@@ -218,6 +237,8 @@ static enum lsm_err write_first(const struct manifest_place *place,
 	if (err == LSM_OK)
 		err = encode_edit(&edit, &whole);
 	if (err == LSM_OK)
+		err = encode_base(state, &base);
+	if (err == LSM_OK)
 		err =
 		    wal_writer_create(place->dir, &header, MANIFEST_STEP_BYTES,
 		                      UINT32_MAX, &writer);
@@ -225,7 +246,8 @@ static enum lsm_err write_first(const struct manifest_place *place,
 		goto out;
 	payloads[0] = buf_slice(&branch);
 	payloads[1] = buf_slice(&whole);
-	err = wal_writer_append(writer, payloads, 2);
+	payloads[2] = buf_slice(&base);
+	err = wal_writer_append(writer, payloads, base.len > 0 ? 3 : 2);
 	if (err != LSM_OK) {
 		wal_writer_destroy(writer);
 		discard(place->dir, name);
@@ -236,6 +258,7 @@ out:
 	edit_release(&edit);
 	buf_release(&branch);
 	buf_release(&whole);
+	buf_release(&base);
 	return err;
 }
 
@@ -369,18 +392,23 @@ enum lsm_err manifest_lay_out(const struct manifest_place *place,
 	                      false);
 }
 
-enum lsm_err manifest_sync_laid_out(const struct manifest_place *place)
+enum lsm_err manifest_sync(struct env_dir *dir, uint64_t number)
 {
 	char name[FILE_NAME_MAX_BYTES];
 	enum lsm_err err;
 
-	manifest_name_format(MANIFEST_FIRST_NUMBER, name);
-	err = env_sync_file(place->dir, name);
+	manifest_name_format(number, name);
+	err = env_sync_file(dir, name);
 	if (err == LSM_OK)
-		err = env_sync_file(place->dir, MANIFEST_CURRENT);
+		err = env_sync_file(dir, MANIFEST_CURRENT);
 	if (err == LSM_OK)
-		err = env_dir_sync(place->dir);
+		err = env_dir_sync(dir);
 	return err;
+}
+
+enum lsm_err manifest_sync_laid_out(const struct manifest_place *place)
+{
+	return manifest_sync(place->dir, MANIFEST_FIRST_NUMBER);
 }
 
 void manifest_close(struct manifest *manifest)
@@ -402,6 +430,11 @@ static void append_mark(struct manifest *manifest)
 	/* Without memory nothing was written; else the writer's error sticks. */
 	if (err != LSM_OK && err != LSM_ERR_NOMEM)
 		manifest->broken = true;
+}
+
+void manifest_settle(struct manifest *manifest)
+{
+	append_mark(manifest);
 }
 
 enum lsm_err manifest_reserve(struct manifest *manifest,

@@ -5,7 +5,8 @@
  *
  *   branches/<id>/CURRENT       one line: the name of the manifest in force
  *   branches/<id>/MANIFEST-<n>  record 1: the branch (identity, the id of its
- *                               base list), record 2 and on: edits, marks
+ *                               base list), record 2 and on: edits, marks,
+ *                               the fork point
  *   pool/<creator>-<n>.list     sealed: one edit that adds a whole list of
  *                               tables
  *
@@ -61,7 +62,15 @@ LSM_MUST_CHECK enum lsm_err manifest_lay_out(const struct manifest_place *place,
 LSM_MUST_CHECK enum lsm_err
 manifest_sync_laid_out(const struct manifest_place *place);
 
+/* Make durable what is found of a branch: manifest `number`, CURRENT, their
+   names. Errors: those of env. */
+LSM_MUST_CHECK enum lsm_err manifest_sync(struct env_dir *dir, uint64_t number);
+
 void manifest_close(struct manifest *manifest); /* NULL is allowed */
+
+/* Leave a mark that says that what was published is durable, for a manifest that
+   is closed without an edit. A precaution: nothing is synced, nothing fails. */
+void manifest_settle(struct manifest *manifest);
 
 /* Make sure that the disk has room for appending the edit. Nothing is written,
    and no error is sticky. Errors: TOO_BIG, NOMEM, those of env; POISONED when a

@@ -13,6 +13,7 @@ enum manifest_tag {
 	MANIFEST_TAG_BRANCH = 1,
 	MANIFEST_TAG_EDIT = 2,
 	MANIFEST_TAG_MARK = 3,
+	MANIFEST_TAG_BASE = 4,
 };
 
 /* Flags of a branch record. On disk. Frozen. */

@@ -7,7 +7,8 @@
 #include <inttypes.h>
 
 #include "base/log.h"
-#include "tree/manifest.h"
+#include "tree/manifest_base.h"
+#include "tree/manifest_names.h"
 #include "tree/manifest_private.h"
 #include "wal/wal_reader.h"
 
@@ -18,8 +19,10 @@ struct recovery {
 	struct table_owner owner;
 	void (*adopted)(void *ctx, struct file_id id);
 	struct manifest_state *state; /* being built */
+	struct manifest_names *names; /* NULL: build the tree; else its files */
 	char manifest[FILE_NAME_MAX_BYTES];
 	uint64_t edits; /* applied from the manifest */
+	bool marked;    /* the last record was a mark */
 };
 
 static enum lsm_err refuse(const struct recovery *r, const char *name,
@@ -82,6 +85,28 @@ static uint8_t take_tag(struct slice *payload)
 	return tag;
 }
 
+/* Whether the edit removes a log that the fork point names. */
+static bool concerns_base(const struct manifest_names *names,
+                          const struct edit *edit)
+{
+	for (size_t i = 0; i < edit->logs_removed_count; i++)
+		for (size_t j = 0; j < names->base.log_count; j++)
+			if (file_id_equal(names->base.logs[j],
+			                  edit->logs_removed[i]))
+				return true;
+	return false;
+}
+
+static enum lsm_err name_files(struct manifest_names *names,
+                               const struct edit *edit)
+{
+	enum lsm_err err = manifest_files_apply(&names->now, edit);
+
+	if (err == LSM_OK && concerns_base(names, edit))
+		err = manifest_files_apply(&names->base, edit);
+	return err;
+}
+
 static enum lsm_err apply_edit(struct recovery *r, const char *name,
                                struct slice bytes)
 {
@@ -93,7 +118,8 @@ static enum lsm_err apply_edit(struct recovery *r, const char *name,
 		return refuse(r, name, "an edit cannot be decoded");
 	if (err != LSM_OK)
 		return err;
-	err = manifest_state_apply(r->state, &edit);
+	err = r->names != NULL ? name_files(r->names, &edit)
+	                       : manifest_state_apply(r->state, &edit);
 	edit_release(&edit);
 	if (err == LSM_ERR_CORRUPT)
 		return refuse(r, name, "an edit contradicts those before it");
@@ -190,21 +216,52 @@ static enum lsm_err take_first(struct recovery *r, struct wal_reader *reader)
 		return refuse(r, r->manifest,
 		              "it does not begin with a branch record");
 	err = decode_branch(r, payload);
-	if (err == LSM_OK && r->state->list.number > 0)
+	if (err == LSM_OK && r->names != NULL)
+		r->names->now.list = r->state->list;
+	else if (err == LSM_OK && r->state->list.number > 0)
 		err = read_list(r);
+	return err;
+}
+
+/* The fork point: once, behind the first edit. */
+static enum lsm_err take_base(struct recovery *r, struct slice payload)
+{
+	static const struct table_owner nobody = {NULL, NULL};
+	struct edit diff;
+	struct file_id list;
+	enum lsm_err err;
+
+	if (r->edits != 1 || r->state->base.len > 0)
+		return refuse(r, r->manifest, "a fork point out of place");
+	err = manifest_base_decode(payload, nobody, NULL, &list, &diff);
+	if (err == LSM_OK && r->names != NULL) {
+		r->names->has_base = true;
+		r->names->base.list = list;
+		err = manifest_files_apply(&r->names->base, &diff);
+	}
+	if (err == LSM_OK)
+		err = buf_set(&r->state->base, payload);
+	edit_release(&diff);
+	if (err == LSM_ERR_CORRUPT)
+		return refuse(r, r->manifest,
+		              "its fork point cannot be decoded");
 	return err;
 }
 
 static enum lsm_err take_record(struct recovery *r, struct slice payload)
 {
+	uint8_t tag = take_tag(&payload);
 	enum lsm_err err;
 
-	switch (take_tag(&payload)) {
+	r->marked = tag == MANIFEST_TAG_MARK;
+	switch (tag) {
 	case MANIFEST_TAG_EDIT:
 		err = apply_edit(r, r->manifest, payload);
 		if (err == LSM_OK)
 			r->edits++;
 		return err;
+	case MANIFEST_TAG_BASE:
+		return take_base(r, payload);
 	case MANIFEST_TAG_MARK:
 		if (payload.len == 0)
 			return LSM_OK;
@@ -258,5 +315,89 @@ enum lsm_err manifest_recover(const struct manifest_place *place,
 		err = read_manifest(&r);
 	if (err != LSM_OK)
 		manifest_state_release(state_out);
+	return err;
+}
+
+enum lsm_err manifest_base_read(const struct manifest_place *place,
+                                struct slice base, struct table_owner owner,
+                                void (*adopted)(void *ctx, struct file_id id),
+                                struct manifest_state *state_out)
+{
+	struct recovery r = {
+	    .place = place,
+	    .owner = owner,
+	    .adopted = adopted,
+	    .state = state_out,
+	};
+	struct edit diff;
+	enum lsm_err err;
+
+	manifest_state_init(state_out);
+	err =
+	    manifest_base_decode(base, owner, adopted, &state_out->list, &diff);
+	if (err == LSM_OK && state_out->list.number > 0)
+		err = read_list(&r);
+	if (err == LSM_OK)
+		err = manifest_state_apply(state_out, &diff);
+	edit_release(&diff);
+	if (err != LSM_OK)
+		manifest_state_release(state_out);
+	return err;
+}
+
+enum lsm_err manifest_names_read(const struct manifest_place *place,
+                                 uint64_t branch_id,
+                                 struct manifest_names *names_out)
+{
+	struct manifest_state state;
+	struct recovery r = {
+	    .place = place,
+	    .branch_id = branch_id,
+	    .state = &state,
+	    .names = names_out,
+	};
+	enum lsm_err err;
+
+	memset(names_out, 0, sizeof(*names_out));
+	manifest_state_init(&state);
+	err = read_current(&r);
+	if (err == LSM_OK)
+		err = read_manifest(&r);
+	names_out->branch = state.branch;
+	names_out->manifest_number = state.manifest_number;
+	/* The first one was durable before anybody could reach its folder. */
+	names_out->settled =
+	    state.manifest_number == MANIFEST_FIRST_NUMBER || r.marked;
+	manifest_state_release(&state);
+	if (err != LSM_OK)
+		manifest_names_release(names_out);
+	return err;
+}
+
+void manifest_names_release(struct manifest_names *names)
+{
+	manifest_files_release(&names->now);
+	manifest_files_release(&names->base);
+}
+
+enum lsm_err manifest_list_read(const struct manifest_place *place,
+                                struct file_id id, struct file_id **tables_out,
+                                size_t *count_out)
+{
+	struct manifest_state state;
+	struct recovery r = {.place = place, .state = &state};
+	enum lsm_err err;
+
+	*tables_out = NULL;
+	*count_out = 0;
+	manifest_state_init(&state);
+	state.list = id;
+	err = read_list(&r);
+	if (err == LSM_OK) {
+		*tables_out = manifest_state_listed(&state);
+		*count_out = state.list_table_count;
+		err = *tables_out == NULL ? LSM_ERR_NOMEM : LSM_OK;
+	}
+	manifest_state_release(&state);
 	return err;
 }

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "tree/manifest_base.h"
+
 void manifest_state_init(struct manifest_state *state)
 {
 	memset(state, 0, sizeof(*state));
@@ -16,6 +18,7 @@ void manifest_state_release(struct manifest_state *state)
 	version_unref(state->version);
 	free(state->logs);
 	free(state->list_tables);
+	buf_release(&state->base);
 	manifest_state_init(state);
 }
 
@@ -24,12 +27,14 @@ enum lsm_err manifest_state_copy(const struct manifest_state *from,
 {
 	struct log_ref *logs;
 	struct edit_removal *list_tables;
+	struct buf base = BUF_INIT;
 
 	manifest_state_init(to_out);
 	/* One more than needed: never a request for 0 bytes. */
 	logs = calloc(from->log_count + 1, sizeof(*logs));
 	list_tables = calloc(from->list_table_count + 1, sizeof(*list_tables));
-	if (logs == NULL || list_tables == NULL) {
+	if (logs == NULL || list_tables == NULL ||
+	    buf_set(&base, buf_slice(&from->base)) != LSM_OK) {
 		free(logs);
 		free(list_tables);
 		return LSM_ERR_NOMEM;
@@ -41,6 +46,7 @@ enum lsm_err manifest_state_copy(const struct manifest_state *from,
 	*to_out = *from;
 	to_out->logs = logs;
 	to_out->list_tables = list_tables;
+	to_out->base = base;
 	if (to_out->version != NULL)
 		version_ref(to_out->version);
 	return LSM_OK;
@@ -125,6 +131,7 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 {
 	struct version *version;
 	struct log_ref *logs = NULL;
+	struct buf base = BUF_INIT;
 	size_t log_count;
 	enum lsm_err err;
 
@@ -134,8 +141,12 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 	if (err != LSM_OK)
 		return err;
 	err = apply_to_logs(state, edit, &logs, &log_count);
+	if (err == LSM_OK && state->base.len > 0)
+		err = manifest_base_after(buf_slice(&state->base), edit, &base);
 	if (err != LSM_OK) {
 		version_unref(version);
+		free(logs);
+		buf_release(&base);
 		return err;
 	}
 	/* Nothing fails from here on. */
@@ -144,6 +155,8 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 	free(state->logs);
 	state->logs = logs;
 	state->log_count = log_count;
+	buf_swap(&state->base, &base);
+	buf_release(&base);
 	if (edit->has_next_number)
 		state->next_number = edit->next_number;
 	if (edit->has_flushed) {
@@ -197,6 +210,15 @@ enum lsm_err manifest_state_set_list(struct manifest_state *state,
 	state->list_table_count = count;
 	state->list = id;
 	return LSM_OK;
+}
+
+struct file_id *manifest_state_listed(const struct manifest_state *state)
+{
+	struct file_id *ids = calloc(state->list_table_count + 1, sizeof(*ids));
+
+	for (size_t i = 0; ids != NULL && i < state->list_table_count; i++)
+		ids[i] = state->list_tables[i].id;
+	return ids;
 }
 
 /* Whether the base list has the table at this level; `kept` marks those. */

@@ -35,6 +35,8 @@ struct manifest_state {
 	                                     id; owned */
 	size_t list_table_count;
 	uint64_t manifest_number; /* of the one in force; 0: none yet */
+	struct buf
+	    base; /* the fork point (manifest_base.h); empty: none kept */
 };
 
 void manifest_state_init(struct manifest_state *state);
@@ -57,6 +59,9 @@ LSM_MUST_CHECK enum lsm_err manifest_state_apply(struct manifest_state *state,
    Errors: NOMEM; the state is unchanged. */
 LSM_MUST_CHECK enum lsm_err
 manifest_state_set_list(struct manifest_state *state, struct file_id id);
+
+/* A copy of the ids in the base list, sorted, to be freed; NULL: no memory. */
+struct file_id *manifest_state_listed(const struct manifest_state *state);
 
 /*
  * Put into *edit, initialised here, all in which the state differs from its

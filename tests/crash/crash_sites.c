@@ -98,11 +98,11 @@ static const char *file_sort(const char *name)
 }
 
 /* "/" is the parent of both stores; a pool, their pools. */
-static const char *folder_sort(const char *folder)
+const char *site_folder(const char *folder)
 {
 	if (strcmp(folder, "pool") == 0 || strcmp(folder, "branches") == 0)
 		return folder;
-	if (strcmp(folder, "/") == 0)
+	if (strcmp(folder, "/") == 0 || strcmp(folder, "..") == 0)
 		return "the parent";
 	if (strcmp(folder, "store") == 0 || folder[0] == '.')
 		return "the store";
@@ -116,7 +116,7 @@ static bool is_roll(enum campaign_phase phase, const struct fault_call *call)
 	                          phase == PHASE_OPEN || phase == PHASE_EXPORT))
 		return false;
 	if (call->op == FAULT_DIR_SYNC)
-		return strcmp(folder_sort(call->folder), "the branch") == 0 ||
+		return strcmp(site_folder(call->folder), "the branch") == 0 ||
 		       strcmp(trail.made_ext, "list") == 0;
 	return strcmp(file_sort(call->name), "list") == 0 ||
 	       strncmp(call->name, "CURRENT", 7) == 0 ||
@@ -136,7 +136,7 @@ void site_name(enum campaign_phase phase, const struct fault_call *call,
 		         role, trail.made_ext);
 	else
 		snprintf(out, SITE_NAME_BYTES, "folder %s in %s%s",
-		         folder_sort(call->folder), role,
+		         site_folder(call->folder), role,
 		         trail.last_op == FAULT_RENAME ? " after a rename"
 		                                       : "");
 }

@@ -34,6 +34,9 @@ bool site_is_change(enum fault_op op);
 /* Which part of the store the calling thread is busy with. */
 const char *site_role(enum campaign_phase phase);
 
+/* What a folder is, whatever its name: "branches", "the store", "the parent"... */
+const char *site_folder(const char *folder);
+
 /* Name the place that issues this SYNC or DIR_SYNC. */
 void site_name(enum campaign_phase phase, const struct fault_call *call,
                char out[SITE_NAME_BYTES]);

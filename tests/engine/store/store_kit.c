@@ -129,13 +129,16 @@ void kit_reopen(struct kit *kit)
 	kit_open(kit);
 }
 
-void kit_crash(struct kit *kit, unsigned keep_per_256, uint64_t seed)
+void kit_crash_with(struct kit *kit, unsigned keep_per_256, uint64_t seed,
+                    void (*close)(void))
 {
 	struct env_mem_crash crash = {keep_per_256, seed};
 	struct env *after;
 
 	ASSERT_OK(env_mem_after_crash(kit->mem, &crash, &after));
 	/* What the old process does from now on nobody will see. */
+	if (close != NULL)
+		close();
 	if (kit->runtime != NULL)
 		(void)kit_try_close(kit);
 	env_fault_destroy(kit->env);
@@ -143,6 +146,11 @@ void kit_crash(struct kit *kit, unsigned keep_per_256, uint64_t seed)
 	kit->mem = after;
 	wrap_env(kit);
 	kit_heal(kit);
+}
+
+void kit_crash(struct kit *kit, unsigned keep_per_256, uint64_t seed)
+{
+	kit_crash_with(kit, keep_per_256, seed, NULL);
 }
 
 void kit_fail(struct kit *kit, enum fault_op op, const char *name,

@@ -67,6 +67,9 @@ void kit_reopen(struct kit *kit);
 
 /* Cut the power, open nothing. keep_per_256 256 is the death of the process. */
 void kit_crash(struct kit *kit, unsigned keep_per_256, uint64_t seed);
+/* The same where the test has opened more than kit->store: `close` closes it. */
+void kit_crash_with(struct kit *kit, unsigned keep_per_256, uint64_t seed,
+                    void (*close)(void));
 
 /* From now on operations `op` on names with `name` in them fail. */
 void kit_fail(struct kit *kit, enum fault_op op, const char *name,

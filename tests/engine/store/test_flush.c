@@ -327,6 +327,7 @@ int main(void)
 {
 	Suite *suite = suite_create("flush");
 	TCase *tc = tcase_create("flush");
+	tcase_set_timeout(tc, 60); /* tries that fail are far between */
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, flushed_memtable_is_a_table_without_a_log);

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_branch_files.c: a file of the pool goes with the last branch that names it,
+ * in whatever order branches go, and stays where that is not known.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/branches.h"
+#include "store/store.h"
+#include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
+
+enum { FILLED = 200 };
+
+static struct kit kit;
+
+static void setup(void)
+{
+	kit_init(&kit);
+	kit_create(&kit);
+}
+
+static void teardown(void)
+{
+	kit_release(&kit);
+}
+
+static struct lsm *open_branch(const char *name)
+{
+	struct lsm *branch = NULL;
+
+	ASSERT_OK(lsm_branch_open(kit.store, name, NULL, &branch));
+	return branch;
+}
+
+static void fork_to(struct lsm *store, const char *name)
+{
+	ASSERT_OK(lsm_branch_create(store, name, false, NULL));
+}
+
+static size_t branch_count(void)
+{
+	struct lsm_branch_info *list;
+	size_t count;
+
+	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, NULL));
+	free(list);
+	return count;
+}
+
+static size_t files(const char *part)
+{
+	return kit_files(kit.env, KIT_POOL, part);
+}
+
+static size_t folders(const char *part)
+{
+	return kit_files(kit.env, KIT_PATH "/branches", part);
+}
+
+static void no_fault(void *ctx, const char *line)
+{
+	(void)ctx;
+	fprintf(stderr, "%s\n", line);
+}
+
+static uint64_t faults(void)
+{
+	uint64_t count = 0;
+
+	ASSERT_OK(lsm_verify(kit.store, no_fault, NULL, &count));
+	return count;
+}
+
+/* Nothing is flushed until kit_heal(). */
+static void hold_flushes(void)
+{
+	kit_log_begin();
+	kit_fail(&kit, FAULT_CREATE, ".sst", LSM_ERR_IO, -1);
+}
+
+START_TEST(files_go_with_the_last_branch_that_names_them)
+{
+	struct lsm *child;
+
+	kit_fill(kit.store, "k", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	fork_to(kit.store, "child");
+	child = open_branch("child");
+	kit_fill(child, "c", FILLED, "y");
+	ASSERT_OK(lsm_flush(child));
+	ASSERT_OK(lsm_close(child));
+	ck_assert_uint_eq(files(".sst"), 2);
+	/* Main is rewritten; the old table stays for the child. */
+	kit_fill(kit.store, "k", FILLED, "z");
+	ASSERT_OK(compact_all(kit.store));
+	KIT_WAIT_UNTIL(files(".sst") == 3);
+	child = open_branch("child");
+	kit_expect_filled(child, "k", FILLED, "x");
+	kit_expect_filled(child, "c", FILLED, "y");
+	ASSERT_OK(lsm_close(child));
+	ASSERT_OK(lsm_branch_delete(kit.store, "child", false));
+	KIT_WAIT_UNTIL(files(".sst") == 1);
+	ck_assert_uint_eq(folders(""), 1);
+	kit_expect_filled(kit.store, "k", FILLED, "z");
+	ck_assert_uint_eq(faults(), 0);
+}
+END_TEST
+
+START_TEST(fork_point_is_kept_until_the_branch_goes)
+{
+	struct lsm *child;
+
+	kit_fill(kit.store, "k", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	fork_to(kit.store, "child");
+	kit_fill(kit.store, "k", FILLED, "y");
+	ASSERT_OK(compact_all(kit.store));
+	child = open_branch("child");
+	kit_fill(child, "k", FILLED, "z");
+	ASSERT_OK(compact_all(child));
+	KIT_WAIT_UNTIL(files(".sst") == 3);
+	ASSERT_OK(lsm_close(child));
+	kit_reopen(&kit);
+	ck_assert_uint_eq(files(".sst"), 3);
+	ck_assert_uint_eq(faults(), 0);
+	ASSERT_OK(lsm_branch_delete(kit.store, "child", false));
+	KIT_WAIT_UNTIL(files(".sst") == 1);
+}
+END_TEST
+
+START_TEST(fork_point_gets_the_table_of_its_log)
+{
+	struct lsm *child;
+
+	hold_flushes();
+	kit_fill(kit.store, "k", FILLED, "x");
+	fork_to(kit.store, "child");
+	child = open_branch("child");
+	kit_heal(&kit);
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fill(child, "k", FILLED, "z");
+	ASSERT_OK(compact_all(child));
+	kit_fill(kit.store, "k", FILLED, "y");
+	ASSERT_OK(compact_all(kit.store));
+	KIT_WAIT_UNTIL(files(".sst") == 3);
+	ASSERT_OK(lsm_close(child));
+	kit_crash(&kit, 256, 1);
+	kit_open(&kit);
+	ck_assert_uint_eq(files(".sst"), 3);
+	ck_assert_uint_eq(faults(), 0);
+}
+END_TEST
+
+START_TEST(deletion_is_refused_over_children_unless_recursive)
+{
+	struct lsm *child, *open;
+
+	fork_to(kit.store, "a");
+	child = open_branch("a");
+	kit_fill(child, "k", FILLED, "x");
+	fork_to(child, "b");
+	fork_to(child, "c");
+	open = open_branch("c");
+	fork_to(open, "d");
+	ASSERT_OK(lsm_close(child));
+	fork_to(kit.store, "aside");
+	ASSERT_ERR(lsm_branch_delete(kit.store, "a", false), NOT_EMPTY);
+	ASSERT_ERR(lsm_branch_delete(kit.store, "a", true), BUSY);
+	ck_assert_uint_eq(branch_count(), 6);
+	ASSERT_OK(lsm_close(open));
+	ASSERT_OK(lsm_branch_delete(kit.store, "b", false));
+	ASSERT_OK(lsm_branch_delete(kit.store, "a", true));
+	ck_assert_uint_eq(branch_count(), 2);
+	KIT_WAIT_UNTIL(files(".sst") == 0 && files(".wal") == 0);
+	kit_reopen(&kit);
+	ck_assert_uint_eq(branch_count(), 2);
+	ck_assert_uint_eq(folders(""), 2);
+}
+END_TEST
+
+START_TEST(damaged_branch_is_refused_and_nothing_is_deleted)
+{
+	struct lsm_branch_info info, *list;
+	struct lsm *child = NULL;
+	size_t count, damaged;
+	char folder[KIT_NAME_BYTES];
+
+	kit_fill(kit.store, "k", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	ASSERT_OK(lsm_branch_create(kit.store, "bad", false, &info));
+	fork_to(kit.store, "good");
+	kit_close(&kit);
+	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
+	         (unsigned long long)info.id);
+	kit_flip(kit.env, folder, "MANIFEST-1", 100);
+	kit_log_begin();
+	kit_open(&kit);
+	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, &damaged));
+	free(list);
+	ck_assert_uint_eq(count, 2);
+	ck_assert_uint_eq(damaged, 1);
+	ASSERT_ERR(lsm_branch_open(kit.store, "bad", NULL, &child), NOT_FOUND);
+	child = open_branch("good");
+	kit_expect_filled(child, "k", FILLED, "x");
+	ASSERT_OK(lsm_close(child));
+	ck_assert_uint_eq(faults(), 1);
+	kit_fill(kit.store, "k", FILLED, "y");
+	ASSERT_OK(compact_all(kit.store));
+	ASSERT_OK(lsm_branch_delete(kit.store, "good", false));
+	ck_assert_uint_ge(files(".sst"), 2);
+	kit_close(&kit);
+	kit_flip(kit.env, folder, "MANIFEST-1", 100); /* mended */
+	kit_open(&kit);
+	child = open_branch("bad");
+	kit_expect_filled(child, "k", FILLED, "x");
+	ASSERT_OK(lsm_close(child));
+}
+END_TEST
+
+START_TEST(many_changes_are_put_into_a_list_that_forks_share)
+{
+	char name[16];
+
+	kit_close(&kit);
+	kit.options.l0_trigger = 1000; /* nothing is merged */
+	kit_open(&kit);
+	for (unsigned i = 0; i < 2 * STORE_FORK_CHANGES; i++) {
+		snprintf(name, sizeof(name), "b%u", i);
+		kit_put(kit.store, name, "1");
+		fork_to(kit.store, name);
+		ASSERT_OK(lsm_flush(kit.store));
+	}
+	ck_assert_uint_ge(files(".list"), 1);
+	kit_reopen(&kit);
+	for (unsigned i = 0; i < 2 * STORE_FORK_CHANGES; i++) {
+		struct lsm *child;
+		char next[16];
+
+		snprintf(name, sizeof(name), "b%u", i);
+		snprintf(next, sizeof(next), "b%u", i + 1);
+		child = open_branch(name);
+		kit_expect(child, name, "1");
+		kit_expect(child, next, NULL);
+		ASSERT_OK(lsm_close(child));
+		ASSERT_OK(lsm_branch_delete(kit.store, name, false));
+	}
+	ASSERT_OK(compact_all(kit.store));
+	KIT_WAIT_UNTIL(files(".sst") == 1 && files(".list") <= 1);
+}
+END_TEST
+
+START_TEST(branch_can_be_exported)
+{
+	struct lsm_fork_info info;
+	struct lsm_options options = kit.options;
+	struct lsm *child, *other = NULL;
+
+	hold_flushes();
+	kit_fill(kit.store, "k", FILLED, "x");
+	fork_to(kit.store, "child");
+	child = open_branch("child");
+	kit_put(child, "own", "1");
+	ASSERT_OK(lsm_export(child, "/other", &info));
+	kit_heal(&kit);
+	options.env = kit.env;
+	ASSERT_OK(lsm_open(kit.runtime, "/other", &options, &other));
+	kit_expect_filled(other, "k", FILLED, "x");
+	kit_expect(other, "own", "1");
+	ASSERT_OK(lsm_close(other));
+	ASSERT_OK(lsm_close(child));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("branch files");
+	TCase *tc = tcase_create("files");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, files_go_with_the_last_branch_that_names_them);
+	tcase_add_test(tc, fork_point_is_kept_until_the_branch_goes);
+	tcase_add_test(tc, fork_point_gets_the_table_of_its_log);
+	tcase_add_test(tc, deletion_is_refused_over_children_unless_recursive);
+	tcase_add_test(tc, damaged_branch_is_refused_and_nothing_is_deleted);
+	tcase_add_test(tc, many_changes_are_put_into_a_list_that_forks_share);
+	tcase_add_test(tc, branch_can_be_exported);
+	suite_add_tcase(suite, tc);
+	return kit_run(suite);
+}
