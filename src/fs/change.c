@@ -58,6 +58,27 @@ void change_delete(struct change *change, const struct schema_key *key)
 	change_note(change, lsm_batch_delete(change->batch, schema_slice(key)));
 }
 
+static struct slice behind_prefix(const struct schema_key *key)
+{
+	return slice_make(key->bytes + SCHEMA_CHUNK_PREFIX_BYTES,
+	                  key->len - SCHEMA_CHUNK_PREFIX_BYTES);
+}
+
+void change_delete_chunks(struct change *change, uint64_t ino, uint64_t from,
+                          uint64_t to)
+{
+	struct schema_key lower, upper;
+
+	assert(from < to);
+	schema_chunk_key(&lower, ino, from);
+	schema_chunk_key(&upper, ino, to);
+	change_note(change,
+	            lsm_batch_delete_range(
+			change->batch,
+			slice_make(lower.bytes, SCHEMA_CHUNK_PREFIX_BYTES),
+			behind_prefix(&lower), behind_prefix(&upper)));
+}
+
 void change_merge(struct change *change, const struct schema_key *key,
                   struct slice operand)
 {
@@ -72,7 +93,7 @@ int change_number(struct change *change, uint64_t dir, uint64_t *ino_out)
 	                   &change->numbers);
 }
 
-uint64_t change_need(const struct change *change)
+static uint64_t need(const struct change *change)
 {
 	return lsm_admission_bound(change->fs->store,
 	                           lsm_batch_entries(change->batch),
@@ -81,7 +102,7 @@ uint64_t change_need(const struct change *change)
 
 bool change_fits(const struct change *change)
 {
-	return change_need(change) <= change->credit_bytes;
+	return need(change) <= change->credit_bytes;
 }
 
 static void settle_numbers(struct change *change, bool written)

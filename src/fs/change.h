@@ -48,6 +48,9 @@ int change_begin(struct change *change, struct fs *fs, struct fs_op *op,
 void change_put(struct change *change, const struct schema_key *key,
                 struct slice value);
 void change_delete(struct change *change, const struct schema_key *key);
+/* Delete all chunks of the inode with indexes in [from, to): one entry. */
+void change_delete_chunks(struct change *change, uint64_t ino, uint64_t from,
+                          uint64_t to);
 void change_merge(struct change *change, const struct schema_key *key,
                   struct slice operand);
 /* What else may fail on the way: keep `err` when it is the first. */
@@ -56,8 +59,7 @@ void change_note(struct change *change, enum lsm_err err);
 /* Take a number for a child of `dir`. Errors: ENOSPC. */
 int change_number(struct change *change, uint64_t dir, uint64_t *ino_out);
 
-/* The credit that what was added needs, and whether there is so much. */
-uint64_t change_need(const struct change *change);
+/* Whether there is the credit that what was added needs. */
 bool change_fits(const struct change *change);
 
 /* Write the batch. Errors: the first of an addition, those of lsm_write(). */

@@ -24,10 +24,13 @@
 #include "fs/chunk.h"
 
 enum {
-	/* Keys that one batch deletes; a longer cut goes in steps. */
-	DATA_CUT_MAX_KEYS = 65536,
-	/* Keys for which FS_CREDIT_SIZE is enough. */
-	DATA_CUT_CREDIT_KEYS = 256,
+	/* Chunks that are deleted one by one; more go as one range, which costs
+	   the same whatever it deletes, and every reader of the file a look. */
+	DATA_POINT_DELETES_MAX = 16,
+	/* Chunks of a file with holes that one step of a cut looks at. */
+	DATA_CUT_MAX_CHUNKS = 65536,
+	/* Keys that a step of a cut changes at most: two at its ends. */
+	DATA_CUT_MAX_KEYS = DATA_POINT_DELETES_MAX + 2,
 };
 
 static inline bool data_may_have_holes(const struct inode *inode)
@@ -84,6 +87,10 @@ int data_leave_inline(struct change *change, struct inode *inode, uint64_t keep,
 /* fs_setattr() with a size. */
 int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino, unsigned which,
                   const struct fs_attr *set, struct fs_attr *attr);
+
+/* Delete the chunks [from, to), which need not exist. */
+void data_delete_chunks(struct change *change, uint64_t ino, uint64_t from,
+                        uint64_t to);
 
 /* Existing chunks of a file. */
 struct data_extent {

@@ -2,18 +2,19 @@
 /*
  * data_range.c: sizes and holes.
  *
- * What is taken away is a list of chunks that exist: whole ones are deleted,
- * one that loses its end is trimmed, one that loses its middle is cleared. A
- * change deletes at most DATA_CUT_MAX_KEYS keys; more goes in steps, each a
- * batch that leaves a valid file: a cut goes from the end, so that after a
- * crash the file is longer than asked for, but whole.
+ * Of what is taken away whole chunks are deleted, a few one by one and many as
+ * one range; one that loses its end is trimmed, one that loses its middle is
+ * cleared. That is one small batch, whatever the size, where the file has no
+ * holes or is cut to nothing: then what is freed is known without a look.
  *
- * How much credit a step needs depends on the file, which is looked at before
- * its lock is taken. When another writer changed it meanwhile and the credit
- * does not suffice any more, the step begins again.
+ * In the middle of a file with holes the chunks must be looked at to know what
+ * they held. At most DATA_CUT_MAX_CHUNKS are at a time: more goes in steps, each
+ * a batch that leaves a valid file: a cut goes from the end, so that after a
+ * crash the file is longer than asked for, but whole.
  */
 #include "fs/data.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -29,9 +30,8 @@ struct range {
 	uint64_t size;     /* the size that is wanted in the end */
 	int (*step)(struct range *range, struct change *change,
 	            struct inode *inode);
-	bool shrinks;        /* it does nothing but free */
-	bool again;          /* the step did not finish the call */
-	uint64_t need_bytes; /* of credit, when a step had too little */
+	bool shrinks; /* it does nothing but free */
+	bool again;   /* the step did not finish the call */
 
 	/* For fs_setattr(); applied by the last step. */
 	unsigned which;
@@ -73,15 +73,98 @@ static int discard(struct change *change, struct inode *inode,
 	return fs_errno(err);
 }
 
+/* Whether all that is stored of the chunk lies in [from, to). */
+static bool is_whole(const struct data_extent *extent, uint64_t from,
+                     uint64_t to)
+{
+	uint64_t start = chunk_start(extent->index);
+
+	return start >= from && start + extent->len <= to;
+}
+
+/* Take [from, to) out of chunks of which some may lie there in part only. */
 static int discard_all(struct change *change, struct inode *inode,
                        const struct data_extents *extents, uint64_t from,
                        uint64_t to)
 {
+	uint64_t first = UINT64_MAX, last = 0;
+	size_t whole = 0;
 	int err = 0;
 
-	for (size_t i = 0; err == 0 && i < extents->count; i++)
-		err = discard(change, inode, &extents->items[i], from, to);
+	for (size_t i = 0; i < extents->count; i++) {
+		if (!is_whole(&extents->items[i], from, to))
+			continue;
+		if (whole++ == 0)
+			first = extents->items[i].index;
+		last = extents->items[i].index;
+	}
+	for (size_t i = 0; err == 0 && i < extents->count; i++) {
+		const struct data_extent *extent = &extents->items[i];
+
+		if (whole > DATA_POINT_DELETES_MAX &&
+		    is_whole(extent, from, to))
+			inode_charge(change, inode, extent->len, 0);
+		else
+			err = discard(change, inode, extent, from, to);
+	}
+	if (whole > DATA_POINT_DELETES_MAX)
+		change_delete_chunks(change, inode->ino, first, last + 1);
 	return err;
+}
+
+void data_delete_chunks(struct change *change, uint64_t ino, uint64_t from,
+                        uint64_t to)
+{
+	if (to - from > DATA_POINT_DELETES_MAX) {
+		change_delete_chunks(change, ino, from, to);
+		return;
+	}
+	for (; from < to; from++) {
+		struct schema_key key;
+
+		schema_chunk_key(&key, ino, from);
+		change_delete(change, &key);
+	}
+}
+
+/* Whether it is known without a look what [from, to) holds. */
+static bool is_known(const struct inode *inode, uint64_t from, uint64_t to)
+{
+	return !data_may_have_holes(inode) || (from == 0 && to >= inode->size);
+}
+
+static int discard_known_chunk(struct change *change, struct inode *inode,
+                               uint64_t index, uint64_t from, uint64_t to)
+{
+	struct data_extent extent = {index, data_full_len(inode, index)};
+
+	return discard(change, inode, &extent, from, to);
+}
+
+static int discard_known(struct change *change, struct inode *inode,
+                         uint64_t from, uint64_t to)
+{
+	/* The chunks [first, end) go whole, those beside them in part. */
+	uint64_t first = chunk_index(from + CHUNK_BYTES - 1);
+	uint64_t end =
+	    to < inode->size ? chunk_index(to) : data_chunk_count(inode);
+	uint64_t bytes;
+	int err = 0;
+
+	if (from < chunk_start(first))
+		err = discard_known_chunk(change, inode, first - 1, from, to);
+	if (err == 0 && end >= first && to < inode->size &&
+	    to > chunk_start(end))
+		err = discard_known_chunk(change, inode, end, from, to);
+	if (err != 0 || first >= end)
+		return err;
+	bytes = inode->size < chunk_start(end) ? inode->size : chunk_start(end);
+	bytes -= chunk_start(first);
+	data_delete_chunks(change, inode->ino, first, end);
+	inode_charge(change, inode,
+	             data_may_have_holes(inode) ? inode->alloc_bytes : bytes,
+	             0);
+	return 0;
 }
 
 static int discard_inline(struct change *change, struct inode *inode,
@@ -105,7 +188,7 @@ static int discard_inline(struct change *change, struct inode *inode,
 }
 
 /*
- * The last chunks of [from, end), at most DATA_CUT_MAX_KEYS, and the index from
+ * The last chunks of [from, end), at most DATA_CUT_MAX_CHUNKS, and the index from
  * which on these are all. Where lengths must be looked up, widen the look
  * downwards until a look finds too many: those are left for the next step.
  */
@@ -113,7 +196,7 @@ static int collect_tail(struct fs *fs, const struct inode *inode, uint64_t from,
                         uint64_t end, struct data_extents *extents,
                         uint64_t *start_out)
 {
-	uint64_t span = DATA_CUT_MAX_KEYS;
+	uint64_t span = DATA_CUT_MAX_CHUNKS;
 	uint64_t start = end;
 	bool more = false;
 	int err = 0;
@@ -123,7 +206,7 @@ static int collect_tail(struct fs *fs, const struct inode *inode, uint64_t from,
 		size_t count = extents->count;
 
 		err = data_collect(fs, inode, lower, start,
-		                   DATA_CUT_MAX_KEYS - count, extents, &more);
+		                   DATA_CUT_MAX_CHUNKS - count, extents, &more);
 		if (more) {
 			extents->count = count;
 			break;
@@ -145,6 +228,11 @@ static int cut_chunks(struct range *range, struct change *change,
 	uint64_t start;
 	int err;
 
+	if (is_known(inode, range->size, inode->size)) {
+		err = discard_known(change, inode, range->size, inode->size);
+		inode->size = range->size;
+		return err;
+	}
 	err = collect_tail(range->fs, inode, first, data_chunk_count(inode),
 	                   &extents, &start);
 	if (err != 0)
@@ -202,9 +290,11 @@ static int punch_chunks(struct range *range, struct change *change,
 	struct data_extents extents = {0};
 	int err;
 
+	if (is_known(inode, range->from, to))
+		return discard_known(change, inode, range->from, to);
 	err = data_collect(range->fs, inode, chunk_index(range->from),
-	                   chunk_index(to - 1) + 1, DATA_CUT_MAX_KEYS, &extents,
-	                   &range->again);
+	                   chunk_index(to - 1) + 1, DATA_CUT_MAX_CHUNKS,
+	                   &extents, &range->again);
 	if (err != 0)
 		goto out;
 	if (range->again)
@@ -234,38 +324,9 @@ static int punch(struct range *range, struct change *change,
 
 /* ---- steps --------------------------------------------------------------- */
 
-/* Keys that taking away can touch, seen from before the lock is taken. */
-static uint64_t count_keys(const struct range *range, const struct inode *inode)
-{
-	uint64_t to = range->to < inode->size ? range->to : inode->size;
-	uint64_t keys;
-
-	if (data_is_inline(inode) || range->from >= to)
-		return 0;
-	keys = chunk_index(to - 1) - chunk_index(range->from) + 1;
-	/* Each chunk that exists has a block at least. */
-	if (keys > inode->alloc_bytes / CHUNK_BLOCK_BYTES)
-		keys = inode->alloc_bytes / CHUNK_BLOCK_BYTES;
-	return keys < DATA_CUT_MAX_KEYS ? keys : DATA_CUT_MAX_KEYS;
-}
-
-static uint64_t step_credit(const struct range *range,
-                            const struct inode *inode)
-{
-	uint64_t credit = fs_credit(range->fs, FS_CREDIT_SIZE, 0);
-	size_t keys = (size_t)count_keys(range, inode);
-
-	/* A key and its operand take less than 32 bytes. */
-	if (keys > DATA_CUT_CREDIT_KEYS)
-		credit +=
-		    lsm_admission_bound(range->fs->store, keys, keys * 32);
-	return credit > range->need_bytes ? credit : range->need_bytes;
-}
-
-/* With the inode locked. EAGAIN: the credit was too little. */
+/* With the inode locked. */
 static int run_locked(struct range *range, struct change *change)
 {
-	uint64_t from = range->from;
 	struct inode inode;
 	int err;
 
@@ -280,11 +341,7 @@ static int run_locked(struct range *range, struct change *change)
 	if (!range->again && range->set != NULL)
 		inode_apply(change, &inode, range->which, range->set);
 	inode_save(change, &inode);
-	if (change->err == LSM_OK && !change_fits(change)) {
-		range->from = from;
-		range->need_bytes = change_need(change);
-		return EAGAIN;
-	}
+	assert(change->err != LSM_OK || change_fits(change));
 	err = change_commit(change);
 	if (err == 0 && range->attr != NULL)
 		inode_attr(&inode, range->attr);
@@ -303,7 +360,7 @@ static int run_step(struct range *range)
 	if (err != 0)
 		return change_refuse(range->op, err);
 	err = change_begin(&change, range->fs, range->op,
-	                   step_credit(range, &inode),
+	                   fs_credit(range->fs, FS_CREDIT_SIZE, 0),
 	                   range->shrinks || range->size < inode.size);
 	if (err != 0)
 		return err;
@@ -322,7 +379,7 @@ static int run(struct range *range)
 
 	do {
 		err = run_step(range);
-	} while (err == EAGAIN || (err == 0 && range->again));
+	} while (err == 0 && range->again);
 	return err;
 }
 

@@ -138,6 +138,7 @@ int fs_open(struct lsm_runtime *runtime, const char *path,
 		lsm_options_init(&own);
 	own.fold = chunk_fold;
 	own.fold_ctx = NULL;
+	own.range_prefix_bytes = SCHEMA_CHUNK_PREFIX_BYTES;
 	fs->read_only = own.read_only;
 	fs->hash_mask = UINT64_MAX;
 	err = fs_errno(lsm_open(runtime, path, &own, &fs->store));
@@ -248,8 +249,8 @@ uint64_t fs_credit(const struct fs *fs, enum fs_credit_kind kind,
 		return lsm_admission_bound(fs->store, 1, RECORD_BYTES);
 	case FS_CREDIT_SIZE:
 		return lsm_admission_bound(
-		    fs->store, DATA_CUT_CREDIT_KEYS + WRITE_ENTRIES,
-		    DATA_CUT_CREDIT_KEYS * 32 + WRITE_BYTES);
+		    fs->store, DATA_CUT_MAX_KEYS + WRITE_ENTRIES,
+		    DATA_CUT_MAX_KEYS * 32 + WRITE_BYTES);
 	case FS_CREDIT_XATTR:
 		return lsm_admission_bound(fs->store, 2,
 		                           payload_bytes + RECORD_BYTES +

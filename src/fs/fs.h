@@ -152,7 +152,7 @@ int fs_rename(struct fs *fs, struct fs_op *op, uint64_t dir, struct slice name,
               struct fs_victim *victim);
 
 /* Delete all that an orphan holds. Nothing when it is none (it was linked
-   again). May take long for a large file, and waits for credit. */
+   again). Waits for credit. */
 int fs_reclaim(struct fs *fs, uint64_t ino);
 
 /*

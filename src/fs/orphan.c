@@ -8,26 +8,17 @@
 #include "fs/inode.h"
 
 enum {
-	STEP_KEYS = 4096,   /* that one batch deletes of chunks */
 	LIST_ORPHANS = 256, /* that one look at the list takes */
-	/* Deleting keys unseen is right while at most so many are in vain for
-	   each that exists. */
-	VAIN_PER_CHUNK = 4,
-	OTHER_KEYS = 4, /* record, inline bytes or target, orphan record */
-	KEY_BYTES = 32, /* no less than any of these, or a chunk's, takes */
+	OTHER_KEYS = 4,     /* record, inline bytes or target, orphan record */
+	KEY_BYTES = 32,     /* no less than any of these, or a chunk's, takes */
 };
 
-/* One reclaim, over as many batches as it takes. */
 struct reclaim {
 	struct fs *fs;
 	uint64_t ino;
-	uint64_t next; /* chunks below are gone */
-	bool missing;  /* there is no such inode, only a record of it */
+	bool missing; /* there is no such inode, only a record of it */
 	bool done;
 };
-
-typedef int (*reclaim_fn)(struct reclaim *reclaim, struct change *change,
-                          const struct inode *inode);
 
 /* Errors: ENOENT: it is no orphan (any more). */
 static int load_orphan(struct reclaim *reclaim, struct inode *inode)
@@ -43,111 +34,6 @@ static int load_orphan(struct reclaim *reclaim, struct inode *inode)
 		err = ENOENT;
 	return err;
 }
-
-/* Take credit and the lock, and have `work` fill the batch and write it. */
-static int run_locked(struct reclaim *reclaim, size_t keys, size_t bytes,
-                      reclaim_fn work)
-{
-	struct fs *fs = reclaim->fs;
-	struct ilock_set locks;
-	struct change change;
-	struct inode inode;
-	int err;
-
-	err = change_begin(&change, fs, NULL,
-	                   lsm_admission_bound(fs->store, keys, bytes), true);
-	if (err != 0)
-		return err;
-	ilock_set_init(&locks);
-	ilock_set_add(&locks, reclaim->ino);
-	ilock_acquire(&fs->locks, &locks);
-	err = load_orphan(reclaim, &inode);
-	if (err == 0)
-		err = work(reclaim, &change, &inode);
-	ilock_release(&fs->locks, &locks);
-	change_end(&change);
-	return err;
-}
-
-/* ---- chunks -------------------------------------------------------------- */
-
-static uint64_t chunks_left(const struct reclaim *reclaim,
-                            const struct inode *inode)
-{
-	uint64_t end = data_chunk_count(inode);
-
-	if (!S_ISREG(inode->mode) || data_is_inline(inode))
-		return 0;
-	return end > reclaim->next ? end - reclaim->next : 0;
-}
-
-/*
- * Whether its chunks are so dense that deleting every index is cheaper than
- * looking for those that exist, which would read the file.
- */
-static bool is_dense(const struct inode *inode)
-{
-	uint64_t least = inode->alloc_bytes / CHUNK_BYTES;
-
-	return !data_may_have_holes(inode) ||
-	       data_chunk_count(inode) <= STEP_KEYS + least * VAIN_PER_CHUNK;
-}
-
-static void delete_chunk(struct change *change, uint64_t ino, uint64_t index)
-{
-	struct schema_key key;
-
-	schema_chunk_key(&key, ino, index);
-	change_delete(change, &key);
-}
-
-/* Delete the chunks from reclaim->next on, at most STEP_KEYS, and move it. */
-static int delete_chunks(struct reclaim *reclaim, struct change *change,
-                         const struct inode *inode)
-{
-	struct data_extents extents = {0};
-	uint64_t left = chunks_left(reclaim, inode);
-	uint64_t end = reclaim->next + left;
-	bool more;
-	int err;
-
-	if (is_dense(inode)) {
-		if (left > STEP_KEYS)
-			end = reclaim->next + STEP_KEYS;
-		for (; reclaim->next < end; reclaim->next++)
-			delete_chunk(change, inode->ino, reclaim->next);
-		return 0;
-	}
-	err = data_collect(reclaim->fs, inode, reclaim->next, end, STEP_KEYS,
-	                   &extents, &more);
-	for (size_t i = 0; err == 0 && i < extents.count; i++)
-		delete_chunk(change, inode->ino, extents.items[i].index);
-	if (err == 0 && more)
-		end = extents.items[extents.count - 1].index + 1;
-	if (err == 0)
-		reclaim->next = end;
-	data_extents_release(&extents);
-	return err;
-}
-
-static int drop_step(struct reclaim *reclaim, struct change *change,
-                     const struct inode *inode)
-{
-	struct inode closed = *inode;
-	int err;
-
-	err = delete_chunks(reclaim, change, inode);
-	if (err != 0)
-		return err;
-	/* What lost bytes here must not get a name again. */
-	if ((closed.flags & SCHEMA_IS_LINKABLE) != 0) {
-		closed.flags &= (uint16_t)~SCHEMA_IS_LINKABLE;
-		inode_save(change, &closed);
-	}
-	return change_commit(change);
-}
-
-/* ---- the rest ------------------------------------------------------------ */
 
 /* Delete every xattr; with `change` NULL only count them and their bytes. */
 static int delete_xattrs(struct fs *fs, uint64_t ino, struct change *change,
@@ -200,6 +86,9 @@ static int delete_inode(struct reclaim *reclaim, struct change *change,
 	delete_part(change, inode->ino, SCHEMA_ATTR);
 	if (S_ISLNK(inode->mode))
 		delete_part(change, inode->ino, SCHEMA_SYMLINK);
+	else if (S_ISREG(inode->mode) && !data_is_inline(inode))
+		data_delete_chunks(change, inode->ino, 0,
+		                   data_chunk_count(inode));
 	else if (data_is_inline(inode) && inode->alloc_bytes > 0)
 		delete_part(change, inode->ino, SCHEMA_INLINE);
 	if ((inode->flags & SCHEMA_HAS_XATTR) == 0)
@@ -207,20 +96,15 @@ static int delete_inode(struct reclaim *reclaim, struct change *change,
 	return delete_xattrs(reclaim->fs, inode->ino, change, &keys, &bytes);
 }
 
-/* EAGAIN: there is more than the credit was taken for. */
-static int finish_step(struct reclaim *reclaim, struct change *change,
-                       const struct inode *inode)
+/* With the lock. EAGAIN: there is more than the credit was taken for. */
+static int delete_all(struct reclaim *reclaim, struct change *change)
 {
 	struct schema_key key;
-	int err = 0;
+	struct inode inode;
+	int err = load_orphan(reclaim, &inode);
 
-	if (!reclaim->missing) {
-		err = delete_chunks(reclaim, change, inode);
-		if (err == 0 && chunks_left(reclaim, inode) > 0)
-			return EAGAIN;
-		if (err == 0)
-			err = delete_inode(reclaim, change, inode);
-	}
+	if (err == 0 && !reclaim->missing)
+		err = delete_inode(reclaim, change, &inode);
 	if (err != 0)
 		return err;
 	schema_orphan_key(&key, reclaim->ino);
@@ -231,39 +115,41 @@ static int finish_step(struct reclaim *reclaim, struct change *change,
 	return change_commit(change);
 }
 
-/* A large file is first made smaller; the rest goes in one batch. */
-static int next_step(struct reclaim *reclaim)
+/* Credit for its keys, of which there may be more once it is locked. */
+static int take_credit(struct reclaim *reclaim, struct change *change)
 {
-	struct inode inode;
-	size_t keys = OTHER_KEYS;
+	size_t keys = OTHER_KEYS + DATA_POINT_DELETES_MAX;
 	size_t bytes = 0;
-	uint64_t next = reclaim->next;
-	uint64_t left;
-	int err;
+	struct inode inode;
+	int err = load_orphan(reclaim, &inode);
 
-	err = load_orphan(reclaim, &inode);
-	if (err != 0)
-		return err;
-	left = chunks_left(reclaim, &inode);
-	if (left > STEP_KEYS)
-		return run_locked(reclaim, STEP_KEYS + 1,
-		                  STEP_KEYS * KEY_BYTES + SCHEMA_INODE_BYTES +
-		                      KEY_BYTES,
-		                  drop_step);
-	keys += (size_t)left;
-	if ((inode.flags & SCHEMA_HAS_XATTR) != 0)
+	if (err == 0 && (inode.flags & SCHEMA_HAS_XATTR) != 0)
 		err =
 		    delete_xattrs(reclaim->fs, inode.ino, NULL, &keys, &bytes);
 	if (err != 0)
 		return err;
-	bytes += ((size_t)left + OTHER_KEYS) * KEY_BYTES;
-	err = run_locked(reclaim, keys, bytes, finish_step);
-	if (err == EAGAIN) {
-		/* Nothing was written. */
-		reclaim->next = next;
-		err = 0;
-	}
-	return err;
+	bytes += (OTHER_KEYS + DATA_POINT_DELETES_MAX) * KEY_BYTES;
+	return change_begin(
+	    change, reclaim->fs, NULL,
+	    lsm_admission_bound(reclaim->fs->store, keys, bytes), true);
+}
+
+static int try_reclaim(struct reclaim *reclaim)
+{
+	struct fs *fs = reclaim->fs;
+	struct ilock_set locks;
+	struct change change;
+	int err = take_credit(reclaim, &change);
+
+	if (err != 0)
+		return err;
+	ilock_set_init(&locks);
+	ilock_set_add(&locks, reclaim->ino);
+	ilock_acquire(&fs->locks, &locks);
+	err = delete_all(reclaim, &change);
+	ilock_release(&fs->locks, &locks);
+	change_end(&change);
+	return err == EAGAIN ? 0 : err; /* nothing was written: once more */
 }
 
 int fs_reclaim(struct fs *fs, uint64_t ino)
@@ -272,7 +158,7 @@ int fs_reclaim(struct fs *fs, uint64_t ino)
 	int err = 0;
 
 	while (err == 0 && !reclaim.done)
-		err = next_step(&reclaim);
+		err = try_reclaim(&reclaim);
 	return err == ENOENT ? 0 : err;
 }
 

@@ -2,9 +2,8 @@
 /*
  * orphan.h: inodes without a name: kept while somebody uses them, then deleted.
  *
- * An orphan is deleted in bounded steps; its record among the orphans goes with
- * the last one, so that a crash midway only makes the next open go on. While
- * that goes on, sizes of an orphan do not tell what it still holds.
+ * An orphan is deleted in one batch, together with its record among the orphans:
+ * its chunks as one range, whatever its size.
  */
 #ifndef SHALEFS_FS_ORPHAN_H
 #define SHALEFS_FS_ORPHAN_H

@@ -55,6 +55,7 @@ enum schema_counter {
 enum {
 	SCHEMA_VERSION = 1,
 	SCHEMA_CHUNK_SHIFT = 16,
+	SCHEMA_CHUNK_PREFIX_BYTES = 9, /* of a chunk's key: whose it is */
 	SCHEMA_KEY_MAX_BYTES = 272,
 	SCHEMA_SECRET_BYTES = 16,
 	SCHEMA_OWNER_BYTES = 48,

@@ -265,12 +265,95 @@ START_TEST(what_was_cut_off_does_not_come_back)
 }
 END_TEST
 
-START_TEST(cut_of_more_keys_than_a_batch_takes_goes_in_steps)
+/* Entries that went into batches since the last call. */
+static uint64_t entries_written(void)
 {
-	const uint64_t count = DATA_CUT_MAX_KEYS + 1000;
+	static uint64_t before;
+	uint64_t now = lsm_sequence(fs_store(kit.fs));
+	uint64_t written = now - before;
+
+	before = now;
+	return written;
+}
+
+/* Cut in the middle, cut to nothing, and deleted: what each writes. */
+static void cut_and_delete(const char *name, uint64_t bytes, bool holes,
+                           uint64_t written[3])
+{
+	ino = kit_file(&kit, FS_ROOT_INO, name);
+	for (uint64_t at = 0; at < bytes; at += MIB)
+		ck_assert_int_eq(kit_fill(&kit, ino, at, MIB, 'a'), 0);
+	if (holes)
+		ck_assert_int_eq(allocate(PUNCH, 0, 65536), 0);
+	entries_written();
+	ck_assert_int_eq(kit_truncate(&kit, ino, bytes / 2 + 100), 0);
+	written[0] = entries_written();
+	ck_assert_uint_eq(allocated(), bytes / 2 + 4096 - 65536 * holes);
+	ck_assert_int_eq(kit_truncate(&kit, ino, 0), 0);
+	written[1] = entries_written();
+	ck_assert_uint_eq(allocated(), 0);
+	for (uint64_t at = 0; at < bytes; at += MIB)
+		ck_assert_int_eq(kit_fill(&kit, ino, at, MIB, 'b'), 0);
+	entries_written();
+	ck_assert_int_eq(kit_unlink(&kit, FS_ROOT_INO, name), 0);
+	written[2] = entries_written();
+	ck_assert_int_eq(kit_counter(&kit, SCHEMA_COUNT_USED_BYTES), 0);
+}
+
+START_TEST(cutting_and_deleting_write_as_little_whatever_the_size)
+{
+	uint64_t small[3], large[3];
+
+	for (int holes = 0; holes < 2; holes++) {
+		cut_and_delete("small", 4 * MIB, holes, small);
+		cut_and_delete("large", 96 * MIB, holes, large);
+		for (int i = 0; i < 3; i++)
+			ck_assert_uint_eq(small[i], large[i]);
+		/* A range, the chunk that stays in part, the record. */
+		ck_assert_uint_eq(large[0], 3);
+		ck_assert_uint_eq(large[1], 2);
+		/* The name, the directory; record, range, orphan's record. */
+		ck_assert_uint_le(large[2], 8);
+	}
+	/* A few go one by one, and leave readers alone. */
+	cut_and_delete("tiny", MIB, false, small);
+	ck_assert_uint_eq(small[1], 8 + 1 + 1);
+	ino = kit_file(&kit, FS_ROOT_INO, "last");
+}
+END_TEST
+
+START_TEST(punch_in_the_middle_writes_as_little_whatever_the_size)
+{
+	uint64_t written[2];
+
+	for (int holes = 0; holes < 2; holes++) {
+		for (uint64_t at = 0; at < 40 * MIB; at += MIB)
+			ck_assert_int_eq(kit_fill(&kit, ino, at, MIB, 'a'), 0);
+		entries_written();
+		ck_assert_int_eq(allocate(PUNCH, MIB + 100, 2 * MIB), 0);
+		written[0] = entries_written();
+		ck_assert_int_eq(allocate(PUNCH, 5 * MIB + 100, 30 * MIB), 0);
+		written[1] = entries_written();
+		/* One chunk trimmed, one cleared, a range, the record. */
+		ck_assert_uint_eq(written[0], 4);
+		ck_assert_uint_eq(written[1], 4);
+		ck_assert_uint_eq(allocated(), 8 * MIB + 2 * 4096);
+		ck_assert(kit_is_all(&kit, ino, MIB, 100, 'a'));
+		ck_assert(kit_is_all(&kit, ino, MIB + 100, 2 * MIB, 0));
+		ck_assert(kit_is_all(&kit, ino, 3 * MIB + 100, MIB, 'a'));
+		ck_assert(kit_is_all(&kit, ino, 5 * MIB + 100, MIB, 0));
+		ck_assert(kit_is_all(&kit, ino, 35 * MIB + 100, MIB, 'a'));
+	}
+}
+END_TEST
+
+START_TEST(cut_of_many_chunks_between_holes_goes_in_steps)
+{
+	const uint64_t count = DATA_CUT_MAX_CHUNKS + 1000;
 	struct inode inode;
 
-	/* As if written: that many chunks of zeros, without holes. */
+	/* As if written: that many chunks of zeros. */
+	ck_assert_int_eq(kit_truncate(&kit, ino, 1), 0);
 	ck_assert_int_eq(kit_fill(&kit, ino, 0, 65536, 0), 0);
 	for (uint64_t i = 1; i < count; i++)
 		ck_assert_int_eq(kit_fill(&kit, ino, i * 65536, 65536, 0), 0);
@@ -437,7 +520,11 @@ int main(void)
 	tcase_add_test(tc, empty_write_changes_nothing);
 	tcase_add_test(tc, growing_stores_nothing_and_reads_as_zeros);
 	tcase_add_test(tc, what_was_cut_off_does_not_come_back);
-	tcase_add_test(tc, cut_of_more_keys_than_a_batch_takes_goes_in_steps);
+	tcase_add_test(tc,
+	               cutting_and_deleting_write_as_little_whatever_the_size);
+	tcase_add_test(tc,
+	               punch_in_the_middle_writes_as_little_whatever_the_size);
+	tcase_add_test(tc, cut_of_many_chunks_between_holes_goes_in_steps);
 	tcase_add_test(tc, punch_frees_whole_chunks_and_zeroes_the_rest);
 	tcase_add_test(tc, punch_to_the_end_of_what_is_stored_shortens_it);
 	tcase_add_test(tc, fallocate_keeps_to_its_modes);

@@ -16,7 +16,7 @@ enum {
 	TREE_NODES = 96,
 	TREE_NAMES = 24, /* all names there are: "a" to "x" */
 	TREE_XATTRS = 4, /* all attributes there are */
-	TREE_FILE_MAX_BYTES = 600000,
+	TREE_FILE_MAX_BYTES = 2000000, /* more chunks than go one by one */
 	TREE_XATTR_MAX_BYTES = 64,
 	TREE_NONE = -1,
 	TREE_ROOT = 0,
