@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/bench/budget.h"
+#include "tests/bench/compaction.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
 
@@ -61,6 +62,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "budget") == 0)
 		return budget_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "compaction") == 0)
+		return compaction_main(argc - 1, argv + 1);
 	options_parse(&options, argc, argv);
 	report_begin(&options.run, options.repeats);
 	for (unsigned i = 0; workloads[i] != NULL; i++) {

@@ -31,6 +31,11 @@ mkdir "$work/disk"
 	fault "$(tail -n 20 "$work/out")"
 rmdir "$work/disk" || fault "kvbench budget left something behind"
 
+mkdir "$work/disk"
+"$kvbench" compaction --keys=20000 --seconds=1 --rounds=1 "$work/disk" \
+	>"$work/out" || fault "$(tail -n 20 "$work/out")"
+rmdir "$work/disk" || fault "kvbench compaction left something behind"
+
 for mistake in --workloads=none --engines=none --scale=0 --repeat=0 --no-such; do
 	status=0
 	"$kvbench" "$mistake" "$work" >/dev/null 2>"$work/err" || status=$?

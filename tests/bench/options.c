@@ -27,9 +27,12 @@ enum {
 static const char usage[] =
     "Usage: kvbench [OPTION]... [FOLDER]\n"
     "       kvbench budget [OPTION]... [FOLDER]\n"
+    "       kvbench compaction [OPTION]... [FOLDER]\n"
     "Do the same work with our engine and with others, in stores below FOLDER\n"
     "(default: .), each run in a process of its own, the engines in turn.\n"
-    "`kvbench budget --help` is about what bounding unflushed bytes costs.\n\n"
+    "`budget` is about what bounding unflushed bytes costs, `compaction` "
+    "about\n"
+    "what a manual compaction costs a writer; each has its own --help.\n\n"
     "  -l, --list              name the workloads and the engines\n"
     "  -w, --workloads=A,B...  these only (default: a short suite; with "
     "--full:\n"
