@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/sync.h"
+#include "compact/cut.h"
 #include "compact/ranges.h"
 #include "io/env.h"
 #include "tree/merge.h"
@@ -20,7 +21,7 @@ enum { JOB_STEP_BYTES = 64 << 10 }; /* of a table, between two steps */
 struct output {
 	const struct job_context *context;
 	unsigned level;
-	bool split_families;
+	struct cut cut;
 	struct edit *edit;
 
 	bool known; /* to the owner, which has a reference of ours */
@@ -43,16 +44,26 @@ struct output {
 
 static void output_init(struct output *output,
                         const struct job_context *context, unsigned level,
-                        bool split_families, struct edit *edit)
+                        struct edit *edit)
 {
 	*output = (struct output){
 	    .context = context,
 	    .level = level,
-	    .split_families = split_families,
 	    .edit = edit,
 	};
 	buf_init(&output->last_user);
 	buf_init(&output->rest);
+}
+
+/* More than one table may be made. `version` NULL: nothing lies below. */
+static void cut_init(struct output *output, const struct version *version)
+{
+	const struct job_context *context = output->context;
+
+	output->cut.table_bytes = context->table_bytes;
+	output->cut.prefix_bytes = context->range_prefix_bytes;
+	if (version != NULL && output->level + 1 < LSM_LEVELS)
+		output->cut.below = &version->levels[output->level + 1];
 }
 
 /* What stays after a failure is named by nothing, and swept at the next open;
@@ -91,6 +102,7 @@ static enum lsm_err output_open(struct output *output)
 		return err;
 	output->known = true;
 	output->stepped = 0;
+	cut_begin(&output->cut);
 	file_name_format(FILE_KIND_TABLE, output->id, output->name);
 	err = env_open(context->source->pool, output->name, ENV_CREATE,
 	               &output->file);
@@ -152,27 +164,6 @@ out:
 	return err;
 }
 
-static bool other_family(struct slice a, struct slice b)
-{
-	if (a.len == 0 || b.len == 0)
-		return a.len != b.len;
-	return a.data[0] != b.data[0];
-}
-
-/* Whether a table ends before `user`. Versions of one key stay together. */
-static bool must_cut(const struct output *output, struct slice user)
-{
-	struct slice last = buf_slice(&output->last_user);
-	uint64_t limit = output->context->table_bytes;
-
-	if (output->builder == NULL || !output->split_families ||
-	    slice_equal(user, last))
-		return false;
-	if (other_family(user, last))
-		return true;
-	return limit > 0 && table_builder_bytes(output->builder) >= limit;
-}
-
 /* Tell how much was written since the last time, if that is worth it. */
 static enum lsm_err take_step(struct output *output)
 {
@@ -197,7 +188,9 @@ static enum lsm_err output_add(struct output *output, struct slice ikey,
 	struct slice user = key_user(ikey);
 	enum lsm_err err;
 
-	if (must_cut(output, user)) {
+	if (output->builder != NULL &&
+	    cut_before(&output->cut, buf_slice(&output->last_user), user,
+	               table_builder_bytes(output->builder))) {
 		err = output_finish(output);
 		if (err != LSM_OK)
 			return err;
@@ -301,15 +294,17 @@ static void discard_outputs(const struct job_context *context,
 }
 
 enum lsm_err job_write_tables(const struct job_context *context,
-                              struct iter *stream, unsigned level,
-                              bool split_families, struct edit *edit)
+                              struct iter *stream, unsigned level, bool split,
+                              struct edit *edit)
 {
 	size_t added_before = edit->added_count;
 	struct output output;
 	enum lsm_err err;
 
 	assert(level < LSM_LEVELS);
-	output_init(&output, context, level, split_families, edit);
+	output_init(&output, context, level, edit);
+	if (split)
+		cut_init(&output, NULL);
 	err = write_all(&output, stream, slice_make(NULL, 0));
 	output_release(&output);
 	if (err != LSM_OK)
@@ -331,6 +326,8 @@ static bool nothing_below(void *ctx, struct slice user)
 	const struct outside *outside = ctx;
 	const struct version *version = outside->ranges.version;
 
+	if (outside->level == 0)
+		return false; /* other tables of L0 may be older */
 	for (unsigned level = outside->level + 1; level < LSM_LEVELS; level++) {
 		if (version_overlaps(version, level, user, user))
 			return false;
@@ -441,7 +438,7 @@ static enum lsm_err keep_rest(const struct job_context *context,
 	struct output output;
 	enum lsm_err err;
 
-	output_init(&output, context, level, false, edit);
+	output_init(&output, context, level, edit);
 	err = level_iter_create(&meta, 1, context->source, false, &it);
 	if (err == LSM_OK)
 		err = key_make(&from, rest, KEY_SEQ_MAX, KEY_SEEK);
@@ -519,7 +516,9 @@ static enum lsm_err rewrite(const struct job_context *context,
 	err = open_stream(context, plan, &outside, &stream);
 	if (err != LSM_OK)
 		goto out;
-	output_init(&output, context, plan->output_level, true, edit);
+	output_init(&output, context, plan->output_level, edit);
+	if (plan->output_level > 0)
+		cut_init(&output, version);
 	if (plan->level > 0 && context->control.yield != NULL)
 		output.plan = plan;
 	output.ranges = &outside.ranges;

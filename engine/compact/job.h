@@ -3,9 +3,7 @@
  * job.h: write sorted streams into new tables: the work of a compaction and of a
  * flush.
  *
- * Outputs are cut at `table_bytes` and where the first byte of the key (the key
- * family) changes, never between two versions of one user key. Each is synced
- * and sealed; the caller syncs the pool folder, then logs the edit. A job that
+ * Outputs are cut where compact/cut.h says. Each is synced and sealed; the caller syncs the pool folder, then logs the edit. A job that
  * fails deletes what it wrote; its inputs are untouched.
  */
 #ifndef LSM_COMPACT_JOB_H
@@ -50,12 +48,13 @@ struct job_context {
 
 /*
  * Write what `stream` (taken over, also on failure) yields, already reduced, into
- * tables, appended to *edit as additions at `level`. `split_families` false makes
- * one table of it all (a flush). Errors: those of env, CORRUPT, CLOSED, NOMEM.
+ * tables, appended to *edit as additions at `level`. `split` false makes one table
+ * of it all (a flush). Errors: those of env, CORRUPT, CLOSED, NOMEM.
  */
-LSM_MUST_CHECK enum lsm_err
-job_write_tables(const struct job_context *context, struct iter *stream,
-                 unsigned level, bool split_families, struct edit *edit);
+LSM_MUST_CHECK enum lsm_err job_write_tables(const struct job_context *context,
+                                             struct iter *stream,
+                                             unsigned level, bool split,
+                                             struct edit *edit);
 
 /*
  * Carry out the plan against `version` (the one it was picked from, which tells

@@ -3,27 +3,14 @@
  * pick.c: every job moves its tables towards the last level, or (PICK_ALL only)
  * rewrites one of the last level; that is why picking comes to an end.
  *
- * What is due is decided by scores: how many times a level holds what it may.
- * L0 counts tables as well as bytes, since a read looks at each of them.
+ * Which level is due is decided in pick_levels.c, what of it goes along here.
  */
-#include "compact/pick.h"
-
 #include <assert.h>
 #include <stdlib.h>
 
+#include "compact/pick_private.h"
+
 enum {
-	LAST_LEVEL = LSM_LEVELS - 1,
-	FANOUT = 10, /* a level over the one above it */
-
-	/* L0 waits while what it would rewrite is so many times larger, and it
-	   has less than so many times its trigger of tables. */
-	WAIT_OVERLAP_RATIO = 8,
-	WAIT_L0_TRIGGERS = 2,
-
-	/* What L0 goes to is overfull from so many times its size on: clearing
-	   it comes before L0 then, each job of which rewrites much of it. */
-	OVERFULL = 2,
-
 	/* Tombstones are many from one in so many entries on. */
 	DELETES_SHARE = 4,
 	/* A table is tiny below this part of table_bytes. Tiny neighbours are
@@ -36,14 +23,6 @@ enum {
 	/* One tombstone weighs as much as so many entries: what it stands over
 	   is reclaimed below. */
 	DELETE_WEIGHT = 4,
-};
-
-/* What pick_compaction() is about; borrowed. */
-struct picker {
-	struct version *version;
-	const struct pick_options *options;
-	unsigned base_level;
-	double targets[LSM_LEVELS]; /* bytes; 0 above the base level */
 };
 
 /* ---- plans ----------------------------------------------------------- */
@@ -83,17 +62,6 @@ static enum lsm_err plan_inputs(struct compact_plan *plan, size_t side,
 
 /* ---- tables ---------------------------------------------------------- */
 
-static struct slice smallest_user(const struct table_meta *meta)
-{
-	return key_user(buf_slice(&meta->info.smallest));
-}
-
-/* With what its range tombstones reach: they are to meet what they cover. */
-static struct slice largest_user(const struct table_meta *meta)
-{
-	return table_meta_reach(meta);
-}
-
 static bool many_deletes(const struct table_meta *meta)
 {
 	return meta->info.ranges > 0 ||
@@ -113,198 +81,14 @@ static bool mutually_disjoint(struct table_meta *const *tables, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = i + 1; j < count; j++) {
-			if (slice_compare(smallest_user(tables[i]),
-			                  largest_user(tables[j])) <= 0 &&
-			    slice_compare(smallest_user(tables[j]),
-			                  largest_user(tables[i])) <= 0)
+			if (slice_compare(pick_smallest(tables[i]),
+			                  pick_largest(tables[j])) <= 0 &&
+			    slice_compare(pick_smallest(tables[j]),
+			                  pick_largest(tables[i])) <= 0)
 				return false;
 		}
 	}
 	return true;
-}
-
-/* The user keys from the least to the greatest of `count` >= 1 tables. */
-static void key_bounds(struct table_meta *const *tables, size_t count,
-                       struct slice *smallest_out, struct slice *largest_out)
-{
-	*smallest_out = smallest_user(tables[0]);
-	*largest_out = largest_user(tables[0]);
-	for (size_t i = 1; i < count; i++) {
-		struct slice smallest = smallest_user(tables[i]);
-		struct slice largest = largest_user(tables[i]);
-
-		if (slice_compare(smallest, *smallest_out) < 0)
-			*smallest_out = smallest;
-		if (slice_compare(largest, *largest_out) > 0)
-			*largest_out = largest;
-	}
-}
-
-static uint64_t overlap_bytes(const struct version *version, unsigned level,
-                              struct slice smallest, struct slice largest)
-{
-	uint64_t bytes = 0;
-	size_t begin, end;
-
-	version_range(version, level, smallest, largest, &begin, &end);
-	for (size_t i = begin; i < end; i++)
-		bytes += version->levels[level].tables[i]->info.file_bytes;
-	return bytes;
-}
-
-/* ---- levels ---------------------------------------------------------- */
-
-/* The highest level below L0 that holds anything; the last when none does. */
-static unsigned first_used_level(const struct version *version, unsigned from)
-{
-	for (unsigned level = from; level < LAST_LEVEL; level++) {
-		if (version->levels[level].count > 0)
-			return level;
-	}
-	return LAST_LEVEL;
-}
-
-/*
- * Size the levels from the largest one up: each holds a tenth of the one below
- * it, until what is left fits the base level. The base level never lies below a
- * level that holds tables, since L0 is newer than those.
- */
-static unsigned size_levels(const struct version *version,
-                            uint64_t level_base_bytes,
-                            double targets[LSM_LEVELS])
-{
-	double base_max = (double)level_base_bytes;
-	unsigned first = first_used_level(version, 1), base;
-	double size = 0;
-
-	for (unsigned level = 1; level <= LAST_LEVEL; level++) {
-		targets[level] = 0;
-		if ((double)version->levels[level].bytes > size)
-			size = (double)version->levels[level].bytes;
-	}
-	targets[0] = 0;
-	for (base = LAST_LEVEL; base > first; base--)
-		size /= FANOUT;
-	while (base > 1 && size > base_max) {
-		base--;
-		size /= FANOUT;
-	}
-	if (size < base_max / FANOUT)
-		size = base_max / FANOUT;
-	if (size > base_max)
-		size = base_max;
-	for (unsigned level = base; level <= LAST_LEVEL; level++) {
-		targets[level] = size;
-		size *= FANOUT;
-	}
-	return base;
-}
-
-unsigned pick_base_level(const struct version *version,
-                         const struct pick_options *options)
-{
-	double targets[LSM_LEVELS];
-
-	return size_levels(version, options->level_base_bytes, targets);
-}
-
-static void picker_init(struct picker *picker, struct version *version,
-                        const struct pick_options *options)
-{
-	assert(options->l0_trigger > 0);
-	assert(options->level_base_bytes > 0);
-	picker->version = version;
-	picker->options = options;
-	picker->base_level =
-	    size_levels(version, options->level_base_bytes, picker->targets);
-}
-
-static double l0_score(const struct picker *picker)
-{
-	const struct level *l0 = &picker->version->levels[0];
-	double tables = (double)l0->count / picker->options->l0_trigger;
-	double bytes =
-	    (double)l0->bytes / (double)picker->options->level_base_bytes;
-
-	return tables > bytes ? tables : bytes;
-}
-
-/*
- * Whether L0 may wait for more tables: merging a few small ones into much that
- * they overlap rewrites all of that for little.
- */
-static bool l0_may_wait(const struct picker *picker)
-{
-	const struct level *l0 = &picker->version->levels[0];
-	struct slice smallest, largest;
-
-	if (l0->count >=
-	        (size_t)picker->options->l0_trigger * WAIT_L0_TRIGGERS ||
-	    l0->bytes >= picker->options->level_base_bytes)
-		return false;
-	key_bounds(l0->tables, l0->count, &smallest, &largest);
-	return overlap_bytes(picker->version, picker->base_level, smallest,
-	                     largest) /
-	           WAIT_OVERLAP_RATIO >
-	       l0->bytes;
-}
-
-static bool base_is_overfull(const struct picker *picker)
-{
-	unsigned base = picker->base_level;
-
-	return base < LAST_LEVEL &&
-	       (double)picker->version->levels[base].bytes >
-	           OVERFULL * picker->targets[base];
-}
-
-static bool l0_is_due(const struct picker *picker)
-{
-	return picker->version->levels[0].count > 0 && l0_score(picker) >= 1 &&
-	       !l0_may_wait(picker);
-}
-
-/* L0 when it is due and has a place to go to; otherwise the level whose trigger
-   is exceeded most; LSM_LEVELS when none is. */
-static unsigned triggered_level(const struct picker *picker)
-{
-	const struct version *version = picker->version;
-	unsigned urgent = LSM_LEVELS;
-	double most = 0;
-
-	if (l0_is_due(picker)) {
-		if (!base_is_overfull(picker))
-			return 0;
-		urgent = 0;
-		most = l0_score(picker);
-	}
-	for (unsigned level = picker->base_level; level < LAST_LEVEL; level++) {
-		double score = (double)version->levels[level].bytes /
-		               picker->targets[level];
-
-		if (score > 1 && score > most) {
-			urgent = level;
-			most = score;
-		}
-	}
-	return urgent;
-}
-
-bool pick_l0_goes_first(struct version *version,
-                        const struct pick_options *options)
-{
-	struct picker picker;
-
-	picker_init(&picker, version, options);
-	return l0_is_due(&picker) && !base_is_overfull(&picker);
-}
-
-bool pick_is_behind(struct version *version, const struct pick_options *options)
-{
-	struct picker picker;
-
-	picker_init(&picker, version, options);
-	return base_is_overfull(&picker);
 }
 
 /* ---- choosing tables ------------------------------------------------- */
@@ -313,8 +97,8 @@ bool pick_is_behind(struct version *version, const struct pick_options *options)
 static double cost(const struct version *version, unsigned output_level,
                    const struct table_meta *meta)
 {
-	double overlap = (double)overlap_bytes(
-	    version, output_level, smallest_user(meta), largest_user(meta));
+	double overlap = (double)pick_overlap_bytes(
+	    version, output_level, pick_smallest(meta), pick_largest(meta));
 	double entries = (double)meta->info.entries + 1;
 	double boost = 1 + DELETE_WEIGHT * (double)meta->info.deletes / entries;
 
@@ -348,7 +132,7 @@ static size_t cheapest_table(const struct picker *picker, unsigned level,
 		if (wanted != NULL && !wanted(picker, meta))
 			continue;
 		its_cost = cost(version, output_level, meta);
-		past = slice_compare(smallest_user(meta), cursor) >= 0;
+		past = slice_compare(pick_smallest(meta), cursor) >= 0;
 		if (best == from->count || its_cost < least ||
 		    (its_cost <= least && past && !best_past)) {
 			best = i;
@@ -392,19 +176,20 @@ static bool take_tiny_neighbours(const struct picker *picker,
 
 	if (most > picker->options->table_bytes / TINY_PART)
 		most = picker->options->table_bytes / TINY_PART;
-	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
+	pick_key_bounds(plan->inputs[0], plan->input_count[0], &smallest,
+	                &largest);
 	if (*begin > 0) {
 		const struct table_meta *left = below->tables[*begin - 1];
 
 		if (left->info.file_bytes < most &&
-		    same_family(largest_user(left), smallest))
+		    same_family(pick_largest(left), smallest))
 			(*begin)--;
 	}
 	if (*end < below->count) {
 		const struct table_meta *right = below->tables[*end];
 
 		if (right->info.file_bytes < most &&
-		    same_family(smallest_user(right), largest))
+		    same_family(pick_smallest(right), largest))
 			(*end)++;
 	}
 	return *end - *begin > count;
@@ -428,7 +213,7 @@ static bool may_move(const struct picker *picker,
 		const struct table_meta *meta = plan->inputs[0][i];
 
 		if (version_overlaps(picker->version, plan->output_level,
-		                     smallest_user(meta), largest_user(meta)))
+		                     pick_smallest(meta), pick_largest(meta)))
 			return false;
 		if (plan->output_level == LAST_LEVEL &&
 		    worth_rewriting(meta, picker->options->why))
@@ -447,7 +232,8 @@ static enum lsm_err complete_plan(const struct picker *picker,
 	struct slice smallest, largest;
 	size_t begin, end;
 
-	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
+	pick_key_bounds(plan->inputs[0], plan->input_count[0], &smallest,
+	                &largest);
 	version_range(picker->version, plan->output_level, smallest, largest,
 	              &begin, &end);
 	plan->trivial = !take_tiny_neighbours(picker, plan, &begin, &end) &&
@@ -465,7 +251,7 @@ static enum lsm_err plan_l0(const struct picker *picker,
 
 	plan->level = 0;
 	plan->output_level = picker->options->why == PICK_ALL
-	                         ? first_used_level(picker->version, 1)
+	                         ? pick_first_used_level(picker->version, 1)
 	                         : picker->base_level;
 	err = plan_inputs(plan, 0, l0->tables, l0->count);
 	if (err != LSM_OK)
@@ -493,12 +279,16 @@ static enum lsm_err plan_trigger(const struct picker *picker,
                                  const struct buf cursor[LSM_LEVELS],
                                  struct compact_plan *plan)
 {
-	unsigned level = triggered_level(picker);
+	unsigned level = pick_triggered_level(picker);
+	size_t begin, count;
 
-	if (level == LSM_LEVELS)
-		return LSM_OK;
 	if (level == 0)
 		return plan_l0(picker, plan);
+	if (pick_small_run(picker, &begin, &count))
+		return plan_inputs(
+		    plan, 0, picker->version->levels[0].tables + begin, count);
+	if (level == LSM_LEVELS)
+		return LSM_OK;
 	return plan_table(picker, level, level + 1,
 	                  cheapest_table(picker, level, level + 1,
 	                                 buf_slice(&cursor[level]), NULL),
@@ -515,8 +305,8 @@ static enum lsm_err plan_last(const struct picker *picker, size_t index,
 
 	plan->level = LAST_LEVEL;
 	plan->output_level = LAST_LEVEL;
-	version_range(picker->version, LAST_LEVEL, smallest_user(meta),
-	              largest_user(meta), &begin, &end);
+	version_range(picker->version, LAST_LEVEL, pick_smallest(meta),
+	              pick_largest(meta), &begin, &end);
 	return plan_inputs(plan, 0, last->tables + index, end - index);
 }
 
@@ -528,8 +318,8 @@ static size_t first_covered(const struct picker *picker, unsigned level,
 	const struct level *from = &picker->version->levels[level];
 	size_t begin, end;
 
-	version_range(picker->version, level, smallest_user(meta),
-	              largest_user(meta), &begin, &end);
+	version_range(picker->version, level, pick_smallest(meta),
+	              pick_largest(meta), &begin, &end);
 	while (begin < end &&
 	       from->tables[begin]->info.min_seq >= meta->info.ranges_min_seq)
 		begin++;
@@ -559,8 +349,8 @@ static enum lsm_err plan_ranges(const struct picker *picker,
 			if (index < version->levels[level].count)
 				return plan_table(
 				    picker, level,
-				    first_used_level(version, level + 1), index,
-				    plan);
+				    pick_first_used_level(version, level + 1),
+				    index, plan);
 		}
 		return plan_last(picker, i, plan);
 	}
@@ -601,7 +391,7 @@ static enum lsm_err plan_period(const struct picker *picker,
 	if (version->levels[0].count > 0)
 		return plan_l0(picker, plan);
 	for (unsigned level = 1; level < LAST_LEVEL; level++) {
-		unsigned output = first_used_level(version, level + 1);
+		unsigned output = pick_first_used_level(version, level + 1);
 		size_t index =
 		    cheapest_table(picker, level, output,
 		                   buf_slice(&cursor[level]), has_many_deletes);
@@ -617,7 +407,7 @@ static bool is_to_be_rewritten(const struct picker *picker,
                                struct slice cursor)
 {
 	return worth_rewriting(meta, PICK_ALL) && is_old(picker, meta) &&
-	       slice_compare(smallest_user(meta), cursor) >= 0;
+	       slice_compare(pick_smallest(meta), cursor) >= 0;
 }
 
 /* The first table with tombstones past the cursor: one pass, which ends also
@@ -651,7 +441,7 @@ static enum lsm_err plan_all(const struct picker *picker,
 	if (level == LAST_LEVEL)
 		return plan_rewrite(picker, buf_slice(&cursor[LAST_LEVEL]),
 		                    plan);
-	output = first_used_level(version, level + 1);
+	output = pick_first_used_level(version, level + 1);
 	return plan_table(picker, level, output,
 	                  cheapest_table(picker, level, output,
 	                                 buf_slice(&cursor[level]), is_old),
@@ -677,8 +467,8 @@ static bool is_below_any(const struct version *version,
                          const struct table_meta *meta)
 {
 	for (unsigned level = 0; level < LAST_LEVEL; level++)
-		if (version_overlaps(version, level, smallest_user(meta),
-		                     largest_user(meta)))
+		if (version_overlaps(version, level, pick_smallest(meta),
+		                     pick_largest(meta)))
 			return true;
 	return false;
 }
@@ -729,11 +519,12 @@ enum lsm_err pick_compaction(struct version *version,
 
 	*due_out = false;
 	compact_plan_init(plan);
-	picker_init(&picker, version, options);
+	pick_init(&picker, version, options);
 	err = make_plan(&picker, cursor, plan);
 	if (err != LSM_OK || plan->input_count[0] == 0)
 		goto out;
-	key_bounds(plan->inputs[0], plan->input_count[0], &smallest, &largest);
+	pick_key_bounds(plan->inputs[0], plan->input_count[0], &smallest,
+	                &largest);
 	err = set_cursor(&cursor[plan->level], largest);
 	if (err != LSM_OK)
 		goto out;

@@ -26,12 +26,15 @@ struct pick_options {
 	uint32_t l0_trigger; /* tables */
 	uint64_t level_base_bytes;
 	uint64_t table_bytes;
+	uint64_t small_bytes;     /* smaller tables of L0 are merged with one
+	                         another, and trigger nothing else */
 	uint64_t oldest_snapshot; /* KEY_SEQ_MAX: there is none */
 	enum pick_why why;
 	uint64_t up_to; /* PICK_ALL leaves alone what is newer; 0: nothing */
 };
 
-/* Tables of `level` and of `output_level` to be merged into output_level. */
+/* Tables of `level` and of `output_level` to be merged into output_level. From
+   L0 to L0 they are a row of neighbours, which become one table. */
 struct compact_plan {
 	unsigned level, output_level;
 	struct table_meta *
@@ -46,6 +49,10 @@ void compact_plan_release(struct compact_plan *plan);
 /* The base level of a version; LSM_LEVELS - 1 when it is nearly empty. */
 unsigned pick_base_level(const struct version *version,
                          const struct pick_options *options);
+
+/* How many tables of L0 count for triggers and for slowing writers down. */
+size_t pick_l0_tables(const struct version *version,
+                      const struct pick_options *options);
 
 /* Whether a job of L0 is due and comes before any of a deeper level. */
 bool pick_l0_goes_first(struct version *version,

@@ -13,12 +13,21 @@
  */
 #include "store/store.h"
 
+enum {
+	/* A flush is small below this part of a full memtable, or this. */
+	SMALL_PART = 8,
+	SMALL_MAX_BYTES = 1 << 20,
+};
+
 static void options_for(const struct lsm *store, enum pick_why why,
                         struct pick_options *options)
 {
 	options->l0_trigger = store->options.l0_trigger;
 	options->level_base_bytes = store->options.level_base_bytes;
 	options->table_bytes = store->options.table_bytes;
+	options->small_bytes = store->options.memtable_bytes / SMALL_PART;
+	if (options->small_bytes > SMALL_MAX_BYTES)
+		options->small_bytes = SMALL_MAX_BYTES;
 	options->oldest_snapshot = KEY_SEQ_MAX;
 	options->why = why;
 	options->up_to = 0;

@@ -173,7 +173,9 @@ static void model_change_snapshots(struct model *model)
 
 static bool model_compact(struct model *model, enum pick_why why)
 {
-	struct pick_options options = {4, 2048, 512, KEY_SEQ_MAX, why, 0};
+	struct pick_options options = {
+	    4,           2048, 512, gen_below(&model->gen, 2) * 4096,
+	    KEY_SEQ_MAX, why,  0};
 	struct compact_plan plan;
 	struct edit edit;
 	bool due;
