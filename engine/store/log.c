@@ -71,7 +71,6 @@ enum lsm_err store_take_log(struct lsm *store)
 	sync_lock(&store->tree_mu);
 	store->active->log = log;
 	sync_unlock(&store->tree_mu);
-	runtime_touch(store->runtime, store);
 	return LSM_OK;
 }
 

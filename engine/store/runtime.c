@@ -13,6 +13,8 @@ enum {
 	RUNTIME_OPEN_TABLES = 512,
 	RUNTIME_EXPIRE_MS = 100,
 	RUNTIME_KICK_RETRY_MS = 5,
+	RUNTIME_SEAL_PART = 32,    /* of the credit: sealed at a time */
+	RUNTIME_FLUSH_THREADS = 4, /* of different stores; mostly they sync */
 	RUNTIME_COMPACTION_THREADS_MAX = 16,
 	RUNTIME_DEEP_RATE_MIN = 16 << 20, /* bytes a second */
 };
@@ -35,20 +37,35 @@ static void kick(void *ctx)
 	worker_submit(runtime->workers, &runtime->kick, 0);
 }
 
-/* The least recently written store that has something to seal, pinned. */
-static struct lsm *pin_victim(struct lsm_runtime *runtime)
+static uint64_t last_write(struct lsm *store)
 {
-	struct lsm *store;
+	return atomic_load_explicit(&store->last_write, memory_order_relaxed);
+}
 
+/* The least recently written store that has something to seal, pinned; and how
+   much that is. */
+static struct lsm *pin_victim(struct lsm_runtime *runtime, uint64_t *bytes_out)
+{
+	struct lsm *victim = NULL;
+
+	*bytes_out = 0;
 	sync_lock(&runtime->mu);
-	store = runtime->oldest;
-	while (store != NULL && (store_writable(store) != LSM_OK ||
-	                         credit_account_mutable(store->credit) == 0))
-		store = store->newer;
-	if (store != NULL)
-		store->pins++;
+	for (struct lsm *s = runtime->oldest; s != NULL; s = s->newer) {
+		uint64_t bytes;
+
+		if ((victim != NULL && last_write(s) >= last_write(victim)) ||
+		    store_writable(s) != LSM_OK)
+			continue;
+		bytes = credit_account_mutable(s->credit);
+		if (bytes == 0)
+			continue;
+		victim = s;
+		*bytes_out = bytes;
+	}
+	if (victim != NULL)
+		victim->pins++;
 	sync_unlock(&runtime->mu);
-	return store;
+	return victim;
 }
 
 static void unpin(struct lsm_runtime *runtime, struct lsm *store)
@@ -65,18 +82,27 @@ static void run_kick(struct worker_job *job)
 	struct lsm_runtime *runtime =
 	    (struct lsm_runtime *)(void *)((char *)job -
 	                                   offsetof(struct lsm_runtime, kick));
-	struct lsm *store = pin_victim(runtime);
+	uint64_t sealed = 0, bytes, enough;
 	struct credit_stats credit;
 	enum lsm_err err = LSM_OK;
+	struct lsm *store;
 
-	if (store != NULL) {
+	credit_pool_stats(runtime->credit, &credit);
+	enough = (uint64_t)credit.limit_bytes / RUNTIME_SEAL_PART;
+	/* Where stores are many and their memtables small, the syncs of one
+	   flush would be waited for before the next one begins: seal several. */
+	do {
+		store = pin_victim(runtime, &bytes);
+		if (store == NULL)
+			break;
 		err = store_lead_and_seal(store);
 		unpin(runtime, store);
-	}
+		sealed += bytes;
+	} while (err == LSM_OK && sealed < enough);
 	/* Wait before the pool may ask again: after a failure, and while what
 	   could be sealed is held by a store that is not open yet. */
 	credit_pool_stats(runtime->credit, &credit);
-	if (err != LSM_OK || (store == NULL && credit.mutable_bytes > 0))
+	if (err != LSM_OK || (sealed == 0 && credit.mutable_bytes > 0))
 		worker_submit(runtime->workers, job, RUNTIME_KICK_RETRY_MS);
 	else
 		credit_kick_done(runtime->credit);
@@ -103,7 +129,7 @@ enum lsm_err lsm_runtime_create(const struct lsm_runtime_options *options,
                                 struct lsm_runtime **runtime_out)
 {
 	struct lsm_runtime *runtime = calloc(1, sizeof(*runtime));
-	unsigned threads[WORKER_LANES] = {1, 1, 1};
+	unsigned threads[WORKER_LANES] = {RUNTIME_FLUSH_THREADS, 1, 1};
 	enum lsm_err err;
 
 	*runtime_out = NULL;
@@ -205,8 +231,9 @@ void runtime_detach(struct lsm_runtime *runtime, struct lsm *store)
 
 void runtime_touch(struct lsm_runtime *runtime, struct lsm *store)
 {
-	sync_lock(&runtime->mu);
-	take_out_of_list(runtime, store);
-	append_to_list(runtime, store);
-	sync_unlock(&runtime->mu);
+	atomic_store_explicit(
+	    &store->last_write,
+	    1 + atomic_fetch_add_explicit(&runtime->writes, 1,
+	                                  memory_order_relaxed),
+	    memory_order_relaxed);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * runtime.h: what all stores of a process share: the credit pool, the caches,
- * the workers; and the list of stores, least recently written first, among which
- * credit is won back.
+ * the workers; and the list of stores, among which credit is won back.
  *
  * When a writer waits for credit, the pool kicks the runtime, which has the
- * least recently written store with a mutable byte seal its memtable.
+ * least recently written store with a mutable byte seal its memtable, and the
+ * next ones as well where that memtable is small.
  *
  * Locks: runtime->mu for the list, runtime->bucket_mu, a leaf. A store is pinned, not locked, while it
  * seals, since sealing takes outer locks; whoever closes a store waits for pins.
@@ -29,6 +29,7 @@ struct lsm_runtime {
 	struct worker_pool *workers;        /* own synchronization */
 	struct worker_job kick;             /* the workers' */
 	struct worker_job expire;           /* the workers' */
+	atomic_uint_least64_t writes; /* relaxed: what runtime_touch() counts */
 	atomic_uint l0_waiting; /* stores whose L0 waits for a compaction */
 
 	struct sync_mutex bucket_mu;
@@ -37,7 +38,7 @@ struct lsm_runtime {
 	struct sync_mutex mu;
 	struct sync_cond unpinned;
 	/* All below: guarded by mu. */
-	struct lsm *oldest, *newest; /* by last write */
+	struct lsm *oldest, *newest; /* by when they were opened */
 };
 
 /* Add a store to the list, and take it out again (waits for its pins). */

@@ -97,7 +97,8 @@ struct lsm {
 	atomic_uint_least64_t horizon; /* of state; stored before a job drops
 	                                  anything that is behind it */
 	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
-	atomic_bool stop;                            /* jobs give up */
+	atomic_uint_least64_t last_write; /* relaxed: by runtime_touch() */
+	atomic_bool stop;                 /* jobs give up */
 	atomic_bool l0_waits; /* for a compaction; counted in the runtime */
 	atomic_uint manual;   /* lsm_compact() runs: it also does what the job
 	                         would, which keeps away */

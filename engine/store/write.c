@@ -94,6 +94,7 @@ static void after_commit(struct lsm *store)
 {
 	struct generation *gen = store->active;
 
+	runtime_touch(store->runtime, store);
 	if (!gen->spare_asked &&
 	    memtable_bytes(gen->mem) > store->options.memtable_bytes / 2) {
 		gen->spare_asked = true;

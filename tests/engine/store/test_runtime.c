@@ -121,6 +121,22 @@ START_TEST(least_recently_written_store_gives_back_first)
 }
 END_TEST
 
+/* The oldest memtable is not the one that lies idle. */
+START_TEST(a_store_that_is_written_to_again_keeps_its_memtable)
+{
+	struct lsm_admission admission;
+
+	for (int i = 0; i < STORES; i++)
+		kit_fill(stores[i], "k", FILLED, "some");
+	kit_fill(stores[0], "z", 1, "more");
+	ASSERT_OK(lsm_admit(stores[3], KIT_CREDIT_BYTES - used() + 1, false,
+	                    &admission));
+	ck_assert_uint_eq(flushes_of(0), 0);
+	ck_assert_uint_eq(flushes_of(1), 1);
+	lsm_admission_release(&admission);
+}
+END_TEST
+
 START_TEST(idle_stores_are_flushed_for_a_busy_one)
 {
 	for (int i = 0; i < STORES; i++)
@@ -205,6 +221,7 @@ int main(void)
 	tcase_add_test(tc, runtime_without_stores_comes_and_goes);
 	tcase_add_test(tc, stores_share_one_pool);
 	tcase_add_test(tc, least_recently_written_store_gives_back_first);
+	tcase_add_test(tc, a_store_that_is_written_to_again_keeps_its_memtable);
 	tcase_add_test(tc, idle_stores_are_flushed_for_a_busy_one);
 	tcase_add_test(tc, poisoned_store_does_not_stop_the_others);
 	tcase_add_test(tc, close_wakes_the_waiters_of_its_store_alone);
