@@ -12,6 +12,7 @@
 enum {
 	KEY_BYTES = 260, /* long, so that the manifest outgrows its list soon */
 	OPS_MAX = 4,
+	KEYS_ALIKE = 4, /* that begin with one byte */
 	VALUE_MAX_BYTES = 160,
 	BIG_VALUE_BYTES = 3000,
 	BIG_EVERY = 37, /* batches */
@@ -72,7 +73,8 @@ void kit_quiet(void)
 /* ---- the batches --------------------------------------------------------- */
 
 struct op {
-	enum { OP_PUT, OP_DELETE, OP_MERGE } kind;
+	/* A range: of the key and those behind it that begin alike. */
+	enum { OP_PUT, OP_DELETE, OP_MERGE, OP_RANGE } kind;
 	size_t key;
 	size_t value_len;
 	char value[BIG_VALUE_BYTES];
@@ -103,7 +105,8 @@ static void plan_batch(const struct kit_model *model, size_t index,
 		uint64_t dice = gen_below(&gen, 100);
 
 		op->kind = dice < 60   ? OP_PUT
-		           : dice < 80 ? OP_DELETE
+		           : dice < 74 ? OP_DELETE
+		           : dice < 80 ? OP_RANGE
 		                       : OP_MERGE;
 		op->key = gen_below(&gen, KIT_KEYS);
 		op->value_len = op->kind == OP_MERGE
@@ -146,6 +149,11 @@ enum lsm_err kit_fill(const struct kit_model *model, size_t index,
 			err = lsm_batch_put(batch, key, value);
 		else if (op->kind == OP_DELETE)
 			err = lsm_batch_delete(batch, key);
+		else if (op->kind == OP_RANGE)
+			err = lsm_batch_delete_range(
+			    batch, slice_make(key.data, 1),
+			    slice_make(key.data + 1, key.len - 1),
+			    slice_make(NULL, 0));
 		else
 			err = lsm_batch_merge(batch, key, value);
 	}
@@ -203,12 +211,24 @@ struct slots {
 	bool present[KIT_KEYS];
 };
 
+static void delete_slots(struct slots *slots, size_t from)
+{
+	for (size_t k = from; k / KEYS_ALIKE == from / KEYS_ALIKE; k++) {
+		buf_clear(&slots->values[k]);
+		slots->present[k] = false;
+	}
+}
+
 static void apply_plan(struct slots *slots, const struct batch_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct op *op = &plan->ops[i];
 		struct buf *value = &slots->values[op->key];
 
+		if (op->kind == OP_RANGE) {
+			delete_slots(slots, op->key);
+			continue;
+		}
 		if (op->kind != OP_MERGE)
 			buf_clear(value);
 		if (op->kind != OP_DELETE)
@@ -251,8 +271,8 @@ struct kit_model *kit_model_create(uint64_t seed, size_t batches)
 	gen_init(&gen, seed);
 	for (size_t k = 0; k < KIT_KEYS; k++) {
 		random_text(&gen, model->keys[k], KEY_BYTES - 1);
-		model->keys[k][0] = (char)('A' + k / 4);
-		model->keys[k][1] = (char)('a' + k % 4);
+		model->keys[k][0] = (char)('A' + k / KEYS_ALIKE);
+		model->keys[k][1] = (char)('a' + k % KEYS_ALIKE);
 	}
 	for (size_t n = 1; n <= batches; n++) {
 		struct kit_state *state = &model->states[n];
@@ -327,6 +347,7 @@ enum lsm_err kit_open(struct lsm_runtime *runtime, const struct env *env,
 	options.env = env;
 	options.fold = fold;
 	options.read_only = read_only;
+	options.range_prefix_bytes = 1;
 	options.memtable_bytes = 8 << 10;
 	options.block_bytes = 512;
 	options.table_bytes = 2 << 10;

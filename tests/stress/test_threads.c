@@ -28,6 +28,7 @@ enum {
 	SECONDS = 4,
 	VALUE_BYTES = 64,
 	KEY_BYTES = 8,
+	PREFIX_BYTES = 2, /* that one writer's keys begin with */
 	MIXED_THREADS = WRITERS + READERS + 5,
 };
 
@@ -79,6 +80,20 @@ static struct slice make_key(char key[KEY_BYTES], unsigned writer, unsigned i)
 /* ---- writers
  * ------------------------------------------------------------------- */
 
+/* The keys of the writer from `from` on, but for its merged one. */
+static enum lsm_err delete_range(struct lsm_batch *batch, unsigned writer,
+                                 uint64_t from)
+{
+	char low[KEY_BYTES], high[KEY_BYTES];
+	struct slice lower = make_key(low, writer, (unsigned)from);
+	struct slice upper = make_key(high, writer, KEYS);
+
+	return lsm_batch_delete_range(
+	    batch, slice_make(lower.data, PREFIX_BYTES),
+	    slice_make(lower.data + PREFIX_BYTES, lower.len - PREFIX_BYTES),
+	    slice_make(upper.data + PREFIX_BYTES, upper.len - PREFIX_BYTES));
+}
+
 static bool write_round(struct worker *worker, struct lsm_batch *batch)
 {
 	uint64_t round = worker->rounds + 1;
@@ -88,6 +103,9 @@ static bool write_round(struct worker *worker, struct lsm_batch *batch)
 
 	lsm_batch_clear(batch);
 	put_u64(value, round);
+	/* Every fifth round some of its keys go as a range, and come again. */
+	if (round % 5 == 0)
+		err = delete_range(batch, worker->index, round % KEYS);
 	for (unsigned i = 0; err == LSM_OK && i < KEYS; i++) {
 		struct slice k = make_key(key, worker->index, i);
 
@@ -463,6 +481,7 @@ static void run_all(const struct env *env, const char *folder)
 	runtime_options.period_ms = 5;
 	runtime_options.sync_period_ms = 3;
 	lsm_options_init(&t.options);
+	t.options.range_prefix_bytes = PREFIX_BYTES;
 	t.options.env = env;
 	t.options.fold = kit_fold;
 	t.options.memtable_bytes = 128 << 10;

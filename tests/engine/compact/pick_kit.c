@@ -12,6 +12,7 @@ const struct pick_options pick_defaults = {
 
 struct buf pick_cursor[LSM_LEVELS];
 unsigned pick_dropped;
+uint64_t pick_oldest_snapshot;
 
 static uint64_t next_number, next_seq;
 
@@ -29,6 +30,7 @@ void pick_setup(void)
 	next_number = 1;
 	next_seq = 1;
 	pick_dropped = 0;
+	pick_oldest_snapshot = KEY_SEQ_MAX;
 }
 
 void pick_teardown(void)
@@ -110,6 +112,7 @@ bool pick_plan(struct version *version, enum pick_why why,
 	bool due;
 
 	options.why = why;
+	options.oldest_snapshot = pick_oldest_snapshot;
 	ck_assert_int_eq(
 	    pick_compaction(version, &options, pick_cursor, plan, &due),
 	    LSM_OK);

@@ -27,7 +27,8 @@ struct pick_spec {
 extern const struct pick_options pick_defaults;
 
 extern struct buf pick_cursor[LSM_LEVELS];
-extern unsigned pick_dropped; /* metas that are gone */
+extern unsigned pick_dropped;         /* metas that are gone */
+extern uint64_t pick_oldest_snapshot; /* for pick_plan(); at first none */
 
 /* A fixture. */
 void pick_setup(void);

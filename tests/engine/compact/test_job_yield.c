@@ -242,6 +242,44 @@ START_TEST(what_was_dropped_before_the_place_stays_dropped)
 }
 END_TEST
 
+/* The tombstone is over and goes: what it covers must all go with it. */
+START_TEST(job_does_not_end_in_the_range_of_a_tombstone_that_went)
+{
+	struct entry entries[] = {
+	    {"a", 1000, KEY_RANGE_DELETE,
+	     "\1"
+	     "0"
+	     "\4"
+	     "0061"},
+	    {users[1], 1001, KEY_PUT, values[1]},
+	    {users[EACH], 1002, KEY_PUT, values[1]},
+	    {users[KEYS - 1], 1003, KEY_PUT, values[1]},
+	};
+	struct edit edit;
+
+	kit.context.range_prefix_bytes = 1;
+	edit_init(&edit);
+	ck_assert_int_eq(
+	    edit_remove_table(&edit, LAST - 1,
+	                      version->levels[LAST - 1].tables[0]->id),
+	    LSM_OK);
+	kit_apply(&version, &edit);
+	kit_add_table(&kit, &version, LAST - 1, entries, 4);
+	ck_assert(version_has_ranges(version));
+	steer.yield_at = 1;
+	ck_assert_int_eq(compact(&edit), LSM_OK);
+	kit_apply(&version, &edit);
+	/* It ended early, and not before users[80]. */
+	ck_assert_uint_eq(version->levels[LAST - 1].count, 1);
+	ck_assert(!version_has_ranges(version));
+	for (size_t i = 0; i < KEYS; i++)
+		if (i == 1 || i == EACH || i == KEYS - 1)
+			assert_reads(users[i], values[1]);
+		else
+			assert_reads(users[i], i < 61 ? NULL : values[0]);
+}
+END_TEST
+
 /* ---- failures -------------------------------------------------------- */
 
 static void assert_untouched(const struct edit *edit)
@@ -361,6 +399,8 @@ int main(void)
 	tcase_add_test(tc, job_that_is_interrupted_each_time_comes_to_its_end);
 	tcase_add_test(tc, job_of_l0_is_not_interrupted);
 	tcase_add_test(tc, what_was_dropped_before_the_place_stays_dropped);
+	tcase_add_test(tc,
+	               job_does_not_end_in_the_range_of_a_tombstone_that_went);
 	tcase_add_test(
 	    tc, each_failing_operation_of_an_interrupted_job_leaves_nothing);
 	tcase_add_test(
