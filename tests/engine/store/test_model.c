@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/engine/store/model_walker.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
@@ -67,16 +68,8 @@ struct world {
 		uint64_t seq;
 	} held[SNAPSHOTS];
 	/* Iterators that stay open, and what each sees. */
-	struct walker {
-		struct lsm_iter *it;
-		struct model model;
-		struct buf lower, upper;
-		uint64_t seq;
-		size_t at; /* where it stands; NOWHERE */
-	} walkers[WALKERS];
+	struct walker walkers[WALKERS];
 };
-
-#define NOWHERE SIZE_MAX
 
 static struct world w;
 
@@ -149,103 +142,6 @@ static void check_walk(struct lsm *store, const struct lsm_snapshot *snap,
 /* ---- iterators that stay --------------------------------------------------
  */
 
-static bool is_within(const struct walker *walker, size_t at)
-{
-	struct slice key = buf_slice(&walker->model.entries[at].key);
-
-	return slice_compare(key, buf_slice(&walker->lower)) >= 0 &&
-	       (walker->upper.len == 0 ||
-	        slice_compare(key, buf_slice(&walker->upper)) < 0);
-}
-
-/* It should stand on the first entry from `at` on, or the last one before it. */
-static void expect_from(struct walker *walker, size_t at)
-{
-	struct slice lower = buf_slice(&walker->lower);
-	size_t first = model_find(&walker->model, lower);
-
-	if (at < first)
-		at = first;
-	walker->at = NOWHERE;
-	if (at < walker->model.count && is_within(walker, at))
-		walker->at = at;
-}
-
-static void expect_before(struct walker *walker, size_t at)
-{
-	struct slice upper = buf_slice(&walker->upper);
-	size_t end = walker->model.count;
-
-	if (upper.len > 0)
-		end = model_find(&walker->model, upper);
-	if (at > end)
-		at = end;
-	walker->at = NOWHERE;
-	if (at > 0 && is_within(walker, at - 1))
-		walker->at = at - 1;
-}
-
-static void check_walker(const struct walker *walker)
-{
-	const struct model_entry *entry;
-
-	ASSERT_OK(lsm_iter_status(walker->it));
-	ck_assert(lsm_iter_valid(walker->it) == (walker->at != NOWHERE));
-	if (walker->at == NOWHERE)
-		return;
-	entry = &walker->model.entries[walker->at];
-	ck_assert(
-	    slice_equal(lsm_iter_key(walker->it), buf_slice(&entry->key)));
-	ck_assert(
-	    slice_equal(lsm_iter_value(walker->it), buf_slice(&entry->value)));
-}
-
-static void move_walker(struct walker *walker)
-{
-	uint64_t dice = gen_below(&w.gen, 16);
-	struct buf target = BUF_INIT;
-
-	random_key(&target);
-	if (walker->at != NOWHERE && dice < 6) {
-		lsm_iter_next(walker->it);
-		expect_from(walker, walker->at + 1);
-	} else if (walker->at != NOWHERE && dice < 12) {
-		lsm_iter_prev(walker->it);
-		expect_before(walker, walker->at);
-	} else if (dice % 3 == 0) {
-		lsm_iter_seek(walker->it, buf_slice(&target));
-		expect_from(walker,
-		            model_find(&walker->model, buf_slice(&target)));
-	} else if (dice % 3 == 1) {
-		lsm_iter_seek_prev(walker->it, buf_slice(&target));
-		expect_before(walker,
-		              model_find(&walker->model, buf_slice(&target)));
-	} else {
-		lsm_iter_seek_last(walker->it);
-		expect_before(walker, walker->model.count);
-	}
-	buf_release(&target);
-}
-
-static void open_walker(struct walker *walker, struct lsm *store,
-                        const struct lsm_snapshot *snap,
-                        const struct model *model, uint64_t seq)
-{
-	walker->seq = seq;
-	model_copy(&walker->model, model);
-	random_bound(&walker->lower);
-	random_bound(&walker->upper);
-	ASSERT_OK(lsm_iter_create(store, snap, buf_slice(&walker->lower),
-	                          buf_slice(&walker->upper), &walker->it));
-	walker->at = NOWHERE;
-}
-
-static void close_walker(struct walker *walker)
-{
-	lsm_iter_destroy(walker->it);
-	walker->it = NULL;
-}
-
 /* A walker that lies behind the horizon says so, wherever it is to go. */
 static bool is_expired(struct walker *walker)
 {
@@ -264,25 +160,32 @@ static void turn_walker(void)
 {
 	struct walker *walker = &w.walkers[gen_below(&w.gen, WALKERS)];
 	size_t i = gen_below(&w.gen, 2 * SNAPSHOTS);
+	struct buf target = BUF_INIT;
 
+	if (walker->it == NULL) {
+		random_bound(&walker->lower);
+		random_bound(&walker->upper);
+	}
 	if (walker->it == NULL && i < SNAPSHOTS && w.held[i].snap != NULL)
-		open_walker(walker, w.kit.store, w.held[i].snap,
+		walker_open(walker, w.kit.store, w.held[i].snap,
 		            &w.held[i].model, w.held[i].seq);
 	else if (walker->it == NULL)
-		open_walker(walker, w.kit.store, NULL, &w.model,
+		walker_open(walker, w.kit.store, NULL, &w.model,
 		            lsm_sequence(w.kit.store));
 	if (is_expired(walker)) {
-		close_walker(walker);
+		walker_close(walker);
 		return;
 	}
 	/* Where it was left it still stands. */
-	check_walker(walker);
+	walker_check(walker);
 	for (int n = 0; n < MOVES; n++) {
-		move_walker(walker);
-		check_walker(walker);
+		random_key(&target);
+		walker_move(walker, &w.gen, buf_slice(&target));
+		walker_check(walker);
 	}
+	buf_release(&target);
 	if (gen_below(&w.gen, 4) == 0)
-		close_walker(walker);
+		walker_close(walker);
 }
 
 static void check_whole(struct lsm *store, const struct lsm_snapshot *snap,
@@ -410,7 +313,7 @@ static void write_batch(struct lsm *store, struct model *model,
 static void release_readers(void)
 {
 	for (size_t i = 0; i < WALKERS; i++)
-		close_walker(&w.walkers[i]);
+		walker_close(&w.walkers[i]);
 	for (size_t i = 0; i < SNAPSHOTS; i++) {
 		lsm_snapshot_release(w.kit.store, w.held[i].snap);
 		w.held[i].snap = NULL;
@@ -650,11 +553,8 @@ START_TEST(random_work_reads_like_the_model)
 	open_store();
 	for (size_t i = 0; i < SNAPSHOTS; i++)
 		model_release(&w.held[i].model);
-	for (size_t i = 0; i < WALKERS; i++) {
-		model_release(&w.walkers[i].model);
-		buf_release(&w.walkers[i].lower);
-		buf_release(&w.walkers[i].upper);
-	}
+	for (size_t i = 0; i < WALKERS; i++)
+		walker_release(&w.walkers[i]);
 	model_release(&w.model);
 	kit_release(&w.kit);
 }
