@@ -67,6 +67,17 @@ json_t *client_request(const char *op)
 	return json_pack("{s:i, s:s}", "version", WIRE_VERSION, "op", op);
 }
 
+static int end_of_daemon(int err)
+{
+	return err == EPIPE || err == ECONNRESET ? ESHUTDOWN : err;
+}
+
+int client_receive(int socket, json_t **reply_out)
+{
+	*reply_out = NULL;
+	return end_of_daemon(wire_receive(socket, reply_out));
+}
+
 int client_ask(int socket, json_t *request, int fd, json_t **reply_out)
 {
 	int err;
@@ -78,7 +89,7 @@ int client_ask(int socket, json_t *request, int fd, json_t **reply_out)
 	json_decref(request);
 	if (err == 0)
 		err = wire_receive(socket, reply_out);
-	return err == EPIPE || err == ECONNRESET ? ESHUTDOWN : err;
+	return end_of_daemon(err);
 }
 
 bool client_agreed(const json_t *reply, const char **reason_out)

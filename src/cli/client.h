@@ -26,6 +26,9 @@ LSM_MUST_CHECK int client_connect(const char *store, int *socket_out);
 LSM_MUST_CHECK int client_ask(int socket, json_t *request, int fd,
                               json_t **reply_out);
 
+/* Wait for another reply on the same request. Errors: as client_ask(). */
+LSM_MUST_CHECK int client_receive(int socket, json_t **reply_out);
+
 /* A request without more than its name. NULL: out of memory. */
 json_t *client_request(const char *op);
 

@@ -31,6 +31,7 @@ extern const struct cmd cmd_mkfs;
 extern const struct cmd cmd_mount;
 extern const struct cmd cmd_umount;
 extern const struct cmd cmd_fork;
+extern const struct cmd cmd_compact;
 extern const struct cmd cmd_stats;
 extern const struct cmd cmd_check;
 

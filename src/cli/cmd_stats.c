@@ -49,6 +49,7 @@ static const struct row {
     {"compactions", "bytes", "compacted", BYTES},
     {NULL, "log_bytes", "log not yet flushed", BYTES},
     {NULL, "sequence", "sequence number", COUNT},
+    {NULL, "horizon", "horizon", COUNT},
 };
 
 static void print_bytes(const char *label, double bytes)

@@ -6,7 +6,8 @@
 #include "cli/cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_mkfs, &cmd_mount, &cmd_umount, &cmd_fork, &cmd_stats, &cmd_check,
+    &cmd_mkfs,    &cmd_mount, &cmd_umount, &cmd_fork,
+    &cmd_compact, &cmd_stats, &cmd_check,
 };
 
 static void print_help(void)

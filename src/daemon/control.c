@@ -20,43 +20,53 @@ enum {
 	MAX_CLIENTS = 64,
 	BACKLOG = 16,
 	NAME_MAX_LEN = 255,
+	PROGRESS_NS = 200 * 1000000, /* between two messages */
 };
 
 /*
  *   FREE     no connection
  *   READING  a request is awaited, or partly here
- *   FORKING  the fork thread has it, and alone writes to it
+ *   BUSY     an errand's thread has it, and alone writes to it
  *   WAITING  it wants to know of the end; kept open after that
  */
-enum client_state { FREE, READING, FORKING, WAITING };
+enum client_state { FREE, READING, BUSY, WAITING };
 
-/* Belongs to the serving thread, and to the fork thread while FORKING. */
+/* Belongs to the serving thread, and to an errand's thread while BUSY. */
 struct client {
 	enum client_state state;
 	struct wire_peer peer;
-	char *name;               /* of the fork to be made */
-	bool fork_done;           /* guarded by control->mu */
-	struct client *next_fork; /* guarded by control->mu */
+	char *name;          /* of the fork to be made */
+	bool done;           /* guarded by control->mu */
+	struct client *next; /* guarded by control->mu */
+};
+
+struct control;
+
+/* What takes long, one at a time, in a thread of its own. */
+struct errand {
+	struct control *control;
+	/* Do it; the answer, NULL for ENOMEM. */
+	json_t *(*run)(struct control *control, const struct client *client);
+	struct sync_thread thread;
+	struct client *first; /* guarded by control->mu, as is end */
+	struct client **end;
 };
 
 struct control {
 	/* Constant after open and start. */
 	int store_fd;
 	int listen_fd;
-	int wake_fd; /* eventfd: stopping, or a fork is done */
+	int wake_fd; /* eventfd: stopping, or an errand is done */
 	struct figures_source figures;
 	const char *device;
-	struct sync_thread server, forker;
+	struct sync_thread server;
 
 	struct client clients[MAX_CLIENTS]; /* see struct client */
 
 	struct sync_mutex mu;
-	struct sync_cond changed; /* a fork to make, or stopping */
-
-	/* All below: guarded by mu. */
-	struct client *forks;
-	struct client **forks_end;
-	bool stopping;
+	struct sync_cond changed; /* an errand to do, or stopping */
+	struct errand forks, compactions;
+	bool stopping; /* guarded by mu */
 };
 
 /* ---- clients ------------------------------------------------------------ */
@@ -113,6 +123,20 @@ static bool is_name(const char *name)
 	       strlen(name) <= NAME_MAX_LEN;
 }
 
+static void send_on(struct errand *errand, struct client *client)
+{
+	struct control *control = errand->control;
+
+	client->state = BUSY;
+	sync_lock(&control->mu);
+	client->done = false;
+	client->next = NULL;
+	*errand->end = client;
+	errand->end = &client->next;
+	sync_broadcast(&control->changed);
+	sync_unlock(&control->mu);
+}
+
 static int serve_fork(struct control *control, struct client *client,
                       const json_t *request)
 {
@@ -125,15 +149,7 @@ static int serve_fork(struct control *control, struct client *client,
 	client->name = strdup(name);
 	if (client->name == NULL)
 		return ENOMEM;
-
-	client->state = FORKING;
-	sync_lock(&control->mu);
-	client->fork_done = false;
-	client->next_fork = NULL;
-	*control->forks_end = client;
-	control->forks_end = &client->next_fork;
-	sync_signal(&control->changed);
-	sync_unlock(&control->mu);
+	send_on(&control->forks, client);
 	return 0;
 }
 
@@ -165,6 +181,10 @@ static int serve_request(struct control *control, struct client *client,
 		return serve_stats(control, client);
 	if (strcmp(op, "fork") == 0)
 		return serve_fork(control, client, request);
+	if (strcmp(op, "compact") == 0) {
+		send_on(&control->compactions, client);
+		return 0;
+	}
 	if (strcmp(op, "umount-wait") == 0)
 		return serve_umount_wait(control, client, request);
 	return wire_peer_answer(&client->peer,
@@ -184,7 +204,7 @@ static int serve_input(struct control *control, struct client *client)
 		json_decref(request);
 		if (err != 0)
 			return err;
-		if (client->state != FORKING)
+		if (client->state != BUSY)
 			wire_peer_drop_passed(&client->peer);
 	}
 	return 0;
@@ -197,7 +217,17 @@ static int read_client(struct control *control, struct client *client)
 	return err != 0 ? err : serve_input(control, client);
 }
 
-/* ---- forks -------------------------------------------------------------- */
+/* ---- errands ------------------------------------------------------------ */
+
+static bool is_stopping(struct control *control)
+{
+	bool stopping;
+
+	sync_lock(&control->mu);
+	stopping = control->stopping;
+	sync_unlock(&control->mu);
+	return stopping;
+}
 
 static json_t *make_fork(struct control *control, const struct client *client)
 {
@@ -219,6 +249,49 @@ static json_t *make_fork(struct control *control, const struct client *client)
 	                 (json_int_t)info.bytes_flushed);
 }
 
+/* Who waits for a compaction. */
+struct watcher {
+	struct control *control;
+	const struct client *client;
+	uint64_t due_ns; /* of the next message */
+};
+
+/* A peer that is gone cannot be told: that is how it cancels. */
+static bool tell_progress(void *ctx, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct watcher *watcher = ctx;
+	uint64_t now = sync_now_ns();
+
+	if (is_stopping(watcher->control))
+		return false;
+	if (now < watcher->due_ns)
+		return true;
+	watcher->due_ns = now + PROGRESS_NS;
+	return wire_peer_answer(&watcher->client->peer,
+	                        json_pack("{s:i, s:b, s:I, s:I}", "version",
+	                                  WIRE_VERSION, "ok", 1, "done",
+	                                  (json_int_t)done_bytes, "total",
+	                                  (json_int_t)total_bytes)) == 0;
+}
+
+/* Nobody who reads is to expire: so far back as the oldest of them. */
+static json_t *make_compaction(struct control *control,
+                               const struct client *client)
+{
+	struct watcher watcher = {control, client, 0};
+	const struct lsm_compaction how = {tell_progress, &watcher};
+	struct lsm *store = fs_store(control->figures.fs);
+	uint64_t up_to = lsm_oldest_sequence(store);
+	enum lsm_err err = LSM_OK;
+
+	if (up_to > 0) /* or nothing was ever written */
+		err = lsm_compact(store, up_to, &how);
+	if (err != LSM_OK)
+		return wire_failure(lsm_errno(err), lsm_strerror(err));
+	return json_pack("{s:i, s:b, s:b}", "version", WIRE_VERSION, "ok", 1,
+	                 "finished", 1);
+}
+
 static void wake_server(struct control *control)
 {
 	uint64_t one = 1;
@@ -229,50 +302,61 @@ static void wake_server(struct control *control)
 		;
 }
 
-static struct client *next_fork(struct control *control)
+static struct client *next_client(struct errand *errand)
 {
+	struct control *control = errand->control;
 	struct client *client;
 
 	sync_lock(&control->mu);
-	while (control->forks == NULL && !control->stopping)
+	while (errand->first == NULL && !control->stopping)
 		sync_wait(&control->changed, &control->mu);
-	client = control->forks;
+	client = errand->first;
 	if (client != NULL) {
-		control->forks = client->next_fork;
-		if (control->forks == NULL)
-			control->forks_end = &control->forks;
+		errand->first = client->next;
+		if (errand->first == NULL)
+			errand->end = &errand->first;
 	}
 	sync_unlock(&control->mu);
 	return client;
 }
 
-static void run_forker(void *ctx)
+static void run_errands(void *ctx)
 {
-	struct control *control = ctx;
+	struct errand *errand = ctx;
+	struct control *control = errand->control;
 	struct client *client;
 
-	while ((client = next_fork(control)) != NULL) {
+	while ((client = next_client(errand)) != NULL) {
 		/* A peer that went away meanwhile is noticed by the server. */
 		(void)wire_peer_answer(&client->peer,
-		                       make_fork(control, client));
+		                       errand->run(control, client));
 		sync_lock(&control->mu);
-		client->fork_done = true;
+		client->done = true;
 		sync_unlock(&control->mu);
 		wake_server(control);
 	}
 }
 
-/* Take back the clients whose forks are made. */
-static void collect_forks(struct control *control)
+static void errand_init(struct errand *errand, struct control *control,
+                        json_t *(*run)(struct control *control,
+                                       const struct client *client))
+{
+	errand->control = control;
+	errand->run = run;
+	errand->end = &errand->first;
+}
+
+/* Take back the clients whose errands are done. */
+static void collect_clients(struct control *control)
 {
 	for (int i = 0; i < MAX_CLIENTS; i++) {
 		struct client *client = &control->clients[i];
 		bool done;
 
-		if (client->state != FORKING)
+		if (client->state != BUSY)
 			continue;
 		sync_lock(&control->mu);
-		done = client->fork_done;
+		done = client->done;
 		sync_unlock(&control->mu);
 		if (!done)
 			continue;
@@ -286,16 +370,6 @@ static void collect_forks(struct control *control)
 }
 
 /* ---- the serving thread ------------------------------------------------- */
-
-static bool is_stopping(struct control *control)
-{
-	bool stopping;
-
-	sync_lock(&control->mu);
-	stopping = control->stopping;
-	sync_unlock(&control->mu);
-	return stopping;
-}
 
 static void poll_once(struct control *control)
 {
@@ -321,7 +395,7 @@ static void poll_once(struct control *control)
 
 	if (fds[0].revents != 0 &&
 	    read(control->wake_fd, &count, sizeof(count)) > 0)
-		collect_forks(control);
+		collect_clients(control);
 	for (int i = 0; i < MAX_CLIENTS; i++) {
 		struct client *client = &control->clients[i];
 
@@ -403,7 +477,8 @@ static struct control *create(void)
 	control->store_fd = -1;
 	control->listen_fd = -1;
 	control->wake_fd = -1;
-	control->forks_end = &control->forks;
+	errand_init(&control->forks, control, make_fork);
+	errand_init(&control->compactions, control, make_compaction);
 	sync_mutex_init(&control->mu, SYNC_RANK_LEAF);
 	sync_cond_init(&control->changed);
 	return control;
@@ -445,8 +520,10 @@ int control_start(struct control *control, const struct figures_source *figures,
 	control->device = device;
 	if (sync_thread_start(&control->server, "control", run_server,
 	                      control) != LSM_OK ||
-	    sync_thread_start(&control->forker, "control-fork", run_forker,
-	                      control) != LSM_OK) {
+	    sync_thread_start(&control->forks.thread, "control-fork",
+	                      run_errands, &control->forks) != LSM_OK ||
+	    sync_thread_start(&control->compactions.thread, "control-compact",
+	                      run_errands, &control->compactions) != LSM_OK) {
 		log_error("cannot start a thread for " WIRE_SOCKET_NAME);
 		return ENOMEM;
 	}
@@ -465,11 +542,12 @@ void control_stop(struct control *control)
 	sync_unlock(&control->mu);
 	wake_server(control);
 	sync_thread_join(&control->server);
-	sync_thread_join(&control->forker);
+	sync_thread_join(&control->forks.thread);
+	sync_thread_join(&control->compactions.thread);
 
 	for (int i = 0; i < MAX_CLIENTS; i++) {
 		if (control->clients[i].state == READING ||
-		    control->clients[i].state == FORKING)
+		    control->clients[i].state == BUSY)
 			drop_client(&control->clients[i]);
 	}
 }

@@ -3,8 +3,8 @@
  * control.h: the unix socket through which the command line talks to a live
  * mount. wire.h has the messages.
  *
- * One thread serves all connections and never waits for one of them; a second
- * makes forks, so that figures can be had meanwhile. Only root and the user
+ * One thread serves all connections and never waits for one of them; others
+ * make forks and compact, so that figures can be had meanwhile. Only root and the user
  * that the daemon runs as are served: what is made for a peer is made with the
  * daemon's rights.
  *
@@ -37,7 +37,8 @@ LSM_MUST_CHECK int control_start(struct control *control,
                                  const struct figures_source *figures,
                                  const char *device);
 
-/* Remove the socket, finish a fork that is being made, stop the threads. Before
+/* Remove the socket, finish a fork that is being made, cancel a compaction, stop
+   the threads. Before
    the store is closed. NULL is allowed, as below. */
 void control_stop(struct control *control);
 

@@ -179,6 +179,7 @@ json_t *figures_collect(const struct figures_source *source)
 	                   &failed),
 	         &failed);
 	add(all, "sequence", stats.sequence, &failed);
+	add(all, "horizon", stats.horizon, &failed);
 	add(all, "log_bytes", stats.log_bytes, &failed);
 	add_part(all, "fs", fs_part(source, &failed), &failed);
 	add_part(all, "requests", requests_part(source->ops, &failed), &failed);

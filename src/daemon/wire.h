@@ -10,6 +10,9 @@
  *       {"ok":true,"figures":{...}}, see figures.h
  *   {"op":"fork","name":NAME}, with the folder in which NAME is to be made
  *       {"ok":true, counts}
+ *   {"op":"compact"}
+ *       {"ok":true,"done":BYTES,"total":BYTES} now and then, in the end
+ *       {"ok":true,"finished":true}. To hang up is to cancel
  *   {"op":"umount-wait","device":"MAJOR:MINOR"}
  *       {"ok":true} at once, {"ok":true,"closed":true} when the store is
  *       closed, the end of the stream when its lock is free. Refused for
