@@ -141,6 +141,10 @@ struct lsm_options {
 	uint64_t
 	    level_base_bytes; /* largest size of the base level; 0: 256 MiB */
 	uint32_t l0_trigger;  /* tables in L0 that start a compaction; 0: 4 */
+	/* Writers are slowed down from so many tables in L0 on (UINT32_MAX:
+	   never; 0: 3 triggers), and none is added from so many on (UINT32_MAX:
+	   always; 0: 6 triggers). */
+	uint32_t l0_slow, l0_stop;
 	uint32_t log_step_bytes; /* first preallocation of a log, which grows
 	                               with use; 0: 64 KiB */
 	uint32_t log_map_after;  /* commits after a sync that are written before
@@ -209,7 +213,7 @@ uint64_t lsm_admission_bound(const struct lsm *store, size_t entries,
 /*
  * Take credit for lsm_admission_bound() bytes, waiting first come first served
  * until they are free, and on a full disk up to nospace_wait_ms for flushes to
- * make room. Call with no lock held. A batch of deletions sets
+ * make room; up to 20 ms more while compaction is behind. Call with no lock held. A batch of deletions sets
  * `shrinking`: it is admitted on a full disk.
  * Errors: CLOSED, POISONED, READ_ONLY, NOSPACE.
  */
@@ -217,7 +221,7 @@ LSM_MUST_CHECK enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes,
                                       bool shrinking,
                                       struct lsm_admission *admission_out);
 
-/* Take credit if it is free at once and nobody waits; otherwise false. */
+/* Take credit if lsm_admit() would not wait for anything; otherwise false. */
 bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
                    struct lsm_admission *admission_out);
 
@@ -477,7 +481,21 @@ LSM_MUST_CHECK enum lsm_err lsm_compact(struct lsm *store, uint64_t up_to,
    snapshot or an iterator holds; lsm_sequence() where there is none. */
 uint64_t lsm_oldest_sequence(struct lsm *store);
 
+/* What a call had to wait for. */
+enum lsm_stall {
+	LSM_STALL_BUDGET,     /* credit, of the whole runtime */
+	LSM_STALL_COMPACTION, /* a writer's share while compaction is behind */
+	LSM_STALL_L0,         /* a flush, for room in L0 */
+	LSM_STALL_DISK,       /* a growing write, for room on the disk */
+	LSM_STALL_LOG,        /* a leader, for a log that was not made ahead */
+	LSM_STALL_SYNC,       /* lsm_sync() */
+	LSM_STALLS,
+};
+
 struct lsm_stats {
+	struct {
+		uint64_t count, ns; /* ns: added up over all who waited */
+	} stalls[LSM_STALLS];
 	struct {
 		int64_t limit_bytes; /* 0: off */
 		uint64_t used_bytes, peak_bytes;

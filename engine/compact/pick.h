@@ -50,6 +50,12 @@ void compact_plan_release(struct compact_plan *plan);
 unsigned pick_base_level(const struct version *version,
                          const struct pick_options *options);
 
+/* The same, with the size in bytes that each level may have: 0 above the base
+   level. */
+unsigned pick_level_sizes(const struct version *version,
+                          const struct pick_options *options,
+                          double sizes[LSM_LEVELS]);
+
 /* How many tables of L0 count for triggers and for slowing writers down. */
 size_t pick_l0_tables(const struct version *version,
                       const struct pick_options *options);

@@ -112,6 +112,13 @@ unsigned pick_base_level(const struct version *version,
 	return size_levels(version, options->level_base_bytes, targets);
 }
 
+unsigned pick_level_sizes(const struct version *version,
+                          const struct pick_options *options,
+                          double sizes[LSM_LEVELS])
+{
+	return size_levels(version, options->level_base_bytes, sizes);
+}
+
 void pick_init(struct picker *picker, struct version *version,
                const struct pick_options *options)
 {

@@ -155,7 +155,7 @@ enum lsm_err worker_pool_create(const unsigned threads[WORKER_LANES],
                                 struct worker_pool **pool_out)
 {
 	static const char *const names[WORKER_LANES] = {"flush", "compact",
-	                                                "upkeep"};
+	                                                "upkeep", "prompt"};
 	struct worker_pool *pool;
 	enum lsm_err err = LSM_OK;
 

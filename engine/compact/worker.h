@@ -26,6 +26,7 @@ enum worker_lane {
 	WORKER_FLUSH,
 	WORKER_COMPACT,
 	WORKER_UPKEEP, /* log syncs, spare logs, timers */
+	WORKER_PROMPT, /* what never blocks: those who were made to wait */
 	WORKER_LANES,
 };
 

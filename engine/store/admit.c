@@ -70,7 +70,7 @@ static bool may_reclaim(struct lsm *store)
 }
 
 /* Wait until flushes and compactions made room, up to nospace_wait_ms. */
-static enum lsm_err wait_for_space(struct lsm *store, uint64_t bytes)
+static enum lsm_err wait_until_reclaimed(struct lsm *store, uint64_t bytes)
 {
 	uint64_t end =
 	    sync_now_ns() + (uint64_t)store->options.nospace_wait_ms * 1000000;
@@ -92,6 +92,15 @@ static enum lsm_err wait_for_space(struct lsm *store, uint64_t bytes)
 		sync_unlock(&store->tree_mu);
 		err = store_writable(store);
 	}
+	return err;
+}
+
+static enum lsm_err wait_for_space(struct lsm *store, uint64_t bytes)
+{
+	uint64_t start = sync_now_ns();
+	enum lsm_err err = wait_until_reclaimed(store, bytes);
+
+	store_stalled(store, LSM_STALL_DISK, start);
 	return err;
 }
 
@@ -132,6 +141,8 @@ enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 	err = may_grow(store, bytes, shrinking);
 	if (err == LSM_ERR_NOSPACE)
 		err = wait_for_space(store, bytes);
+	if (err == LSM_OK && !shrinking)
+		slow_wait(store, bytes);
 	if (err == LSM_OK)
 		err = credit_take(store->credit, (int64_t)bytes, shrinking);
 	if (err == LSM_OK) {
@@ -147,42 +158,90 @@ bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 	admission_out->store = NULL;
 	admission_out->bytes = 0;
 	if (bytes > INT64_MAX || may_grow(store, bytes, shrinking) != LSM_OK ||
+	    (!shrinking && slow_would_wait(store)) ||
 	    !credit_try_take(store->credit, (int64_t)bytes))
 		return false;
+	if (!shrinking)
+		(void)slow_take(store, bytes); /* nothing, or next to it */
 	admission_out->store = store;
 	admission_out->bytes = bytes;
 	return true;
 }
 
-_Static_assert(sizeof(struct credit_waiter) <=
+/* What the engine keeps in a request: first while it is set aside, then while it
+   waits for credit. */
+struct waiting {
+	union {
+		struct slow_waiter slow;
+		struct credit_waiter credit;
+	} as;
+	bool shrinking;
+};
+
+_Static_assert(sizeof(struct waiting) <=
                    sizeof(((struct lsm_admit_request *)0)->private_area),
-               "a request has room for the pool's waiter");
-_Static_assert(_Alignof(struct credit_waiter) <= _Alignof(uint64_t),
+               "a request has room for it");
+_Static_assert(_Alignof(struct waiting) <= _Alignof(uint64_t),
                "and it is aligned");
 
-static struct credit_waiter *waiter_of(struct lsm_admit_request *request)
+static struct waiting *waiting_of(struct lsm_admit_request *request)
 {
-	return (struct credit_waiter *)(void *)request->private_area;
+	return (struct waiting *)(void *)request->private_area;
+}
+
+/* Of either kind of waiter, which stand at the beginning. */
+static struct lsm_admit_request *request_of(void *waiter)
+{
+	return (
+	    struct lsm_admit_request *)(void *)((char *)waiter -
+	                                        offsetof(
+						    struct lsm_admit_request,
+						    private_area));
 }
 
 static void async_granted(struct credit_waiter *waiter, enum lsm_err err)
 {
-	struct lsm_admit_request *request =
-	    (struct lsm_admit_request *)(void *)((char *)waiter -
-	                                         offsetof(
-						     struct lsm_admit_request,
-						     private_area));
+	struct lsm_admit_request *request = request_of(waiter);
 
 	if (err != LSM_OK)
 		request->admission = (struct lsm_admission){NULL, 0};
 	request->granted(request, err);
 }
 
+/* Take the credit of a request whose admission says how much. */
+static enum lsm_err take_async(struct lsm_admit_request *request,
+                               bool *granted_out)
+{
+	struct lsm *store = request->admission.store;
+	int64_t bytes = (int64_t)request->admission.bytes;
+	bool shrinking = waiting_of(request)->shrinking;
+	struct credit_waiter *waiter = &waiting_of(request)->as.credit;
+	enum lsm_err err;
+
+	memset(waiter, 0, sizeof(*waiter));
+	waiter->granted = async_granted;
+	err = credit_take_async(store->credit, bytes, shrinking, waiter,
+	                        granted_out);
+	if (err != LSM_OK)
+		request->admission = (struct lsm_admission){NULL, 0};
+	return err;
+}
+
+void store_slow_due(struct slow_waiter *waiter)
+{
+	struct lsm_admit_request *request = request_of(waiter);
+	bool granted;
+	enum lsm_err err = take_async(request, &granted);
+
+	if (err != LSM_OK || granted)
+		request->granted(request, err);
+}
+
 enum lsm_err lsm_admit_async(struct lsm *store, uint64_t bytes, bool shrinking,
                              struct lsm_admit_request *request,
                              bool *granted_out)
 {
-	struct credit_waiter *waiter = waiter_of(request);
+	uint64_t wait_ns;
 	enum lsm_err err;
 
 	*granted_out = false;
@@ -194,11 +253,10 @@ enum lsm_err lsm_admit_async(struct lsm *store, uint64_t bytes, bool shrinking,
 
 	/* Set first: it may be granted before the call below returns. */
 	request->admission = (struct lsm_admission){store, bytes};
-	memset(waiter, 0, sizeof(*waiter));
-	waiter->granted = async_granted;
-	err = credit_take_async(store->credit, (int64_t)bytes, shrinking,
-	                        waiter, granted_out);
-	if (err != LSM_OK)
-		request->admission = (struct lsm_admission){NULL, 0};
-	return err;
+	waiting_of(request)->shrinking = shrinking;
+	wait_ns = shrinking ? 0 : slow_take(store, bytes);
+	if (wait_ns == 0)
+		return take_async(request, granted_out);
+	slow_defer(store, &waiting_of(request)->as.slow, wait_ns);
+	return LSM_OK;
 }

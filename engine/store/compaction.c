@@ -19,7 +19,7 @@ enum {
 	SMALL_MAX_BYTES = 1 << 20,
 };
 
-static void options_for(const struct lsm *store, enum pick_why why,
+void store_pick_options(const struct lsm *store, enum pick_why why,
                         struct pick_options *options)
 {
 	options->l0_trigger = store->options.l0_trigger;
@@ -37,9 +37,8 @@ static void count_compaction(struct lsm *store, const struct edit *edit,
                              bool trivial)
 {
 	atomic_fetch_add(&store->compact_count, 1);
-	for (size_t i = 0; !trivial && i < edit->added_count; i++)
-		atomic_fetch_add(&store->compact_bytes,
-		                 edit->added[i].meta->info.file_bytes);
+	if (!trivial)
+		atomic_fetch_add(&store->compact_bytes, edit_added_bytes(edit));
 }
 
 static struct version *present_version(struct lsm *store)
@@ -60,7 +59,7 @@ void store_note_l0(struct lsm *store)
 	struct version *version = present_version(store);
 	struct pick_options options;
 
-	options_for(store, PICK_TRIGGER, &options);
+	store_pick_options(store, PICK_TRIGGER, &options);
 	if (!atomic_load(&store->stop) &&
 	    pick_l0_goes_first(version, &options) &&
 	    !atomic_exchange(&store->l0_waits, true))
@@ -153,6 +152,7 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	struct lsm *store = running->store;
 	struct buf snapshots = BUF_INIT;
 	struct job_context context;
+	uint64_t start = sync_now_ns();
 	struct edit edit;
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
 
@@ -166,6 +166,9 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 		err = store_install(store, &edit, NULL);
 	if (err == LSM_OK)
 		count_compaction(store, &edit, plan->trivial);
+	if (err == LSM_OK && !plan->trivial)
+		slow_compacted(store, edit_added_bytes(&edit),
+		               sync_now_ns() - start);
 	edit_release(&edit);
 	buf_release(&snapshots);
 	return err;
@@ -221,7 +224,7 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 	sync_lock(&store->compact_mu);
 	store_forget_l0(store); /* what is added from here on is not seen */
 	version = present_version(store);
-	options_for(store, why, &options);
+	store_pick_options(store, why, &options);
 	options.oldest_snapshot = oldest_snapshot(store);
 	if (cursor == NULL)
 		cursor = store->cursor;
@@ -289,6 +292,8 @@ void store_compact_run(struct worker_job *job)
 			                         &done);
 		} while (err == LSM_OK && done && !atomic_load(&store->stop));
 	}
+	atomic_store(&store->slow.failing,
+	             err != LSM_OK && err != LSM_ERR_CLOSED);
 	if (err != LSM_OK && err != LSM_ERR_CLOSED) {
 		store->compact_retry_ms = store->compact_retry_ms == 0
 		                              ? STORE_RETRY_MIN_MS
@@ -303,6 +308,8 @@ void store_compact_run(struct worker_job *job)
 		return;
 	}
 	store->compact_retry_ms = 0;
+	if (done)
+		worker_submit(workers, &store->flush_job, 0); /* if it is held */
 	if (done)
 		worker_submit(workers, job, 0);
 	else if (store->runtime->options.period_ms > 0)

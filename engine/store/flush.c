@@ -97,9 +97,7 @@ static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
 static void count_flush(struct lsm *store, const struct edit *edit)
 {
 	atomic_fetch_add(&store->flush_count, 1);
-	for (size_t i = 0; i < edit->added_count; i++)
-		atomic_fetch_add(&store->flush_bytes,
-		                 edit->added[i].meta->info.file_bytes);
+	atomic_fetch_add(&store->flush_bytes, edit_added_bytes(edit));
 }
 
 void store_end_of_flush(struct lsm *store, enum lsm_err err)
@@ -115,11 +113,13 @@ void store_end_of_flush(struct lsm *store, enum lsm_err err)
 static enum lsm_err flush_one(struct lsm *store, struct generation *gen,
                               struct edit *edit)
 {
+	uint64_t start = sync_now_ns();
 	enum lsm_err err = write_generation(store, gen, edit);
 
 	if (err != LSM_OK)
 		return err;
 	count_flush(store, edit);
+	slow_flushed(store, edit_added_bytes(edit), sync_now_ns() - start);
 	return store_install(store, edit, gen);
 }
 
@@ -193,6 +193,12 @@ void store_flush_run(struct worker_job *job)
 	if (atomic_load(&store->failed) == LSM_ERR_POISONED ||
 	    store_awaits_landing(store))
 		return;
+	if (slow_holds_flush(store)) {
+		/* It comes sooner when a compaction ends. */
+		worker_submit(store->runtime->workers, &store->compact_job, 0);
+		worker_submit(store->runtime->workers, job, STORE_HOLD_MS);
+		return;
+	}
 	err = store_flush_oldest(store, &more);
 	if (err == LSM_OK) {
 		store->flush_retry_ms = 0;

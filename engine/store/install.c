@@ -237,6 +237,7 @@ enum lsm_err store_install(struct lsm *store, const struct edit *edit,
 		old = view_replace(store, fresh, NULL, store->state.version);
 		sync_unlock(&store->tree_mu);
 		fresh = NULL;
+		slow_update(store, store->state.version);
 	}
 	if (err == LSM_OK && edits_outgrow_list(store) && roll(store) != LSM_OK)
 		log_warning("%s: the manifest stays long", store->path);

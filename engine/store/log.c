@@ -62,7 +62,10 @@ enum lsm_err store_take_log(struct lsm *store)
 		log = store->spare;
 		store->spare = NULL;
 	} else {
+		uint64_t start = sync_now_ns();
+
 		err = make_log(store, &log);
+		store_stalled(store, LSM_STALL_LOG, start);
 	}
 	sync_unlock(&store->manifest_mu);
 	if (err != LSM_OK)
@@ -243,10 +246,12 @@ static enum lsm_err sync_logs(struct lsm *store)
 
 enum lsm_err lsm_sync(struct lsm *store)
 {
-	uint64_t wanted = lsm_sequence(store);
+	uint64_t wanted = lsm_sequence(store), start = sync_now_ns();
 	enum lsm_err err = LSM_OK;
+	bool waited;
 
 	sync_lock(&store->sync_mu);
+	waited = store->synced_seq < wanted;
 	while (err == LSM_OK && store->synced_seq < wanted) {
 		uint64_t covers;
 
@@ -268,6 +273,8 @@ enum lsm_err lsm_sync(struct lsm *store)
 		sync_broadcast(&store->synced);
 	}
 	sync_unlock(&store->sync_mu);
+	if (waited)
+		store_stalled(store, LSM_STALL_SYNC, start);
 	return err;
 }
 

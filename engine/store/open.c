@@ -87,6 +87,7 @@ void store_fail(struct lsm *store, enum lsm_err err, const char *what)
 		log_error("%s: %s: nothing more is written; reads go on",
 		          store->path, what);
 	credit_fail(store->credit, err);
+	worker_submit(store->runtime->workers, &store->slow.job, 0);
 	sync_lock(&store->tree_mu);
 	sync_broadcast(&store->changed);
 	sync_unlock(&store->tree_mu);
@@ -173,6 +174,7 @@ static enum lsm_err alloc_store(struct home *home, struct branch *branch,
 	manifest_state_init(&store->state);
 	init_locks(store);
 	init_jobs(store);
+	slow_init(store);
 	return LSM_OK;
 }
 
@@ -207,6 +209,7 @@ static void forget_spare(struct lsm *store)
 /* Every job is cancelled, nobody uses the store. */
 static void free_store(struct lsm *store)
 {
+	slow_release(store);
 	view_unref(store->view);
 	while (store->oldest_sealed != NULL) {
 		struct generation *gen = store->oldest_sealed;
@@ -248,6 +251,8 @@ static void cancel_jobs(struct lsm *store)
 	worker_cancel(workers, &store->flush_job);
 	worker_cancel(workers, &store->spare_job);
 	worker_cancel(workers, &store->sync_job);
+	worker_cancel(workers, &store->slow.job);
+	slow_wake_all(store); /* with the error that ended it */
 }
 
 /* The branch is not open any more: what it is made of is counted for it, and what

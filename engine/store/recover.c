@@ -339,6 +339,7 @@ static enum lsm_err first_view(struct lsm *store)
 	view->version = store->state.version;
 	version_ref(view->version);
 	store->view = view;
+	slow_update(store, view->version);
 	return LSM_OK;
 }
 

@@ -29,6 +29,27 @@ static void runtime_part(struct lsm_runtime *runtime, struct lsm_stats *stats)
 	              worker_busy(runtime->workers, WORKER_COMPACT);
 }
 
+void store_stalled(struct lsm *store, enum lsm_stall cause, uint64_t since_ns)
+{
+	atomic_fetch_add_explicit(&store->stalls[cause].count, 1,
+	                          memory_order_relaxed);
+	atomic_fetch_add_explicit(&store->stalls[cause].ns,
+	                          sync_now_ns() - since_ns,
+	                          memory_order_relaxed);
+}
+
+static void stall_part(struct lsm *store, struct lsm_stats *stats)
+{
+	for (unsigned i = 0; i < LSM_STALLS; i++) {
+		stats->stalls[i].count = atomic_load_explicit(
+		    &store->stalls[i].count, memory_order_relaxed);
+		stats->stalls[i].ns = atomic_load_explicit(
+		    &store->stalls[i].ns, memory_order_relaxed);
+	}
+	stats->stalls[LSM_STALL_BUDGET].count = stats->credit.waits;
+	stats->stalls[LSM_STALL_BUDGET].ns = stats->credit.stall_ns;
+}
+
 static uint64_t unflushed_log_bytes(struct lsm *store, const struct view *view)
 {
 	uint64_t bytes = 0;
@@ -49,6 +70,7 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 	struct view *view = view_get(store, &stats->sequence);
 
 	runtime_part(store->runtime, stats);
+	stall_part(store, stats);
 	for (unsigned i = 0; i < LSM_LEVELS; i++) {
 		stats->levels[i].files = view->version->levels[i].count;
 		stats->levels[i].bytes = view->version->levels[i].bytes;

@@ -29,6 +29,7 @@
 #include "mem/memtable.h"
 #include "store/commit_queue.h"
 #include "store/home.h"
+#include "store/slow.h"
 #include "wal/wal_writer.h"
 
 enum {
@@ -37,6 +38,7 @@ enum {
 	STORE_MANIFEST_ROLL_BYTES = 64 << 10,
 	STORE_LIST_ENTRY_BYTES = 128, /* about what a list takes for a table */
 	STORE_FORK_CHANGES = 32, /* of the base list, that a fork repeats */
+	STORE_HOLD_MS = 100, /* a held flush is looked at again */
 	STORE_RETRY_MIN_MS = 50,
 	STORE_RETRY_MAX_MS = 5000,
 };
@@ -110,6 +112,12 @@ struct lsm {
 	atomic_int_least64_t space_left; /* bytes that may yet be admitted; both
 	                                    relaxed: asked for anew when low */
 
+	struct {
+		atomic_uint_least64_t count, ns;
+	} stalls[LSM_STALLS]; /* figures; not the budget's */
+
+	struct slow slow; /* own synchronization */
+
 	struct sync_mutex fork_mu; /* one export at a time */
 
 	struct sync_mutex compact_mu; /* one compaction at a time */
@@ -175,6 +183,9 @@ void store_fail(struct lsm *store, enum lsm_err err, const char *what);
 
 /* Why nothing may be written: READ_ONLY, POISONED, CLOSED; or LSM_OK. */
 enum lsm_err store_writable(struct lsm *store);
+
+/* Count one who waited for `cause` since `since_ns`. */
+void store_stalled(struct lsm *store, enum lsm_stall cause, uint64_t since_ns);
 
 /* Bytes of a filesystem of `total_bytes` that growing writes may not use, so
    that flushes, compactions and deletions can. */
@@ -380,6 +391,10 @@ static inline bool store_is_expired(const struct lsm *store, uint64_t seq)
 }
 
 /* ---- compaction.c --------------------------------------------------------------- */
+
+/* What the store's tables are picked by, with no snapshot. */
+void store_pick_options(const struct lsm *store, enum pick_why why,
+                        struct pick_options *options);
 
 void store_compact_run(struct worker_job *job);
 

@@ -64,6 +64,15 @@ void edit_release(struct edit *edit)
 	edit_init(edit);
 }
 
+uint64_t edit_added_bytes(const struct edit *edit)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < edit->added_count; i++)
+		bytes += edit->added[i].meta->info.file_bytes;
+	return bytes;
+}
+
 /* Where the array is once it has room for one more; NULL: it has not. */
 static void *array_grow(void *array, size_t *cap, size_t count,
                         size_t item_bytes)

@@ -48,6 +48,9 @@ int file_id_compare(struct file_id a, struct file_id b);
 void edit_init(struct edit *edit);
 void edit_release(struct edit *edit);
 
+/* Bytes of the tables that it adds. */
+uint64_t edit_added_bytes(const struct edit *edit);
+
 /* Each takes a reference of its own. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err edit_add_table(struct edit *edit, unsigned level,
                                            struct table_meta *meta);

@@ -58,6 +58,28 @@ static json_t *credit_part(const struct lsm_stats *stats, bool *failed)
 	return part;
 }
 
+static json_t *stalls_part(const struct lsm_stats *stats, bool *failed)
+{
+	static const char *const names[LSM_STALLS] = {
+	    [LSM_STALL_BUDGET] = "budget",
+	    [LSM_STALL_COMPACTION] = "compaction",
+	    [LSM_STALL_L0] = "l0",
+	    [LSM_STALL_DISK] = "disk",
+	    [LSM_STALL_LOG] = "log",
+	    [LSM_STALL_SYNC] = "sync",
+	};
+	json_t *part = json_object();
+	char key[32];
+
+	for (unsigned i = 0; i < LSM_STALLS; i++) {
+		snprintf(key, sizeof(key), "%s_count", names[i]);
+		add(part, key, stats->stalls[i].count, failed);
+		snprintf(key, sizeof(key), "%s_ns", names[i]);
+		add(part, key, stats->stalls[i].ns, failed);
+	}
+	return part;
+}
+
 static json_t *memory_part(const struct figures_source *source,
                            const struct lsm_stats *stats, bool *failed)
 {
@@ -167,6 +189,7 @@ json_t *figures_collect(const struct figures_source *source)
 	        : (sync_now_ns() - source->started_ns) / 1000000,
 	    &failed);
 	add_part(all, "credit", credit_part(&stats, &failed), &failed);
+	add_part(all, "stalls", stalls_part(&stats, &failed), &failed);
 	add_part(all, "memory", memory_part(source, &stats, &failed), &failed);
 	add_part(all, "cache", cache_part(&stats, &failed), &failed);
 	add_part(all, "levels", levels_part(&stats, &failed), &failed);
