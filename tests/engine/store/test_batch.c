@@ -69,6 +69,51 @@ START_TEST(over_the_limits_is_refused_and_changes_nothing)
 }
 END_TEST
 
+START_TEST(range_is_one_entry_and_comes_back)
+{
+	struct batch_reader reader;
+	struct slice key, value;
+	enum key_kind kind;
+
+	ASSERT_OK(lsm_batch_delete_range(batch, slice_str("p"), slice_str("a"),
+	                                 slice_str("b")));
+	ck_assert_uint_eq(lsm_batch_entries(batch), 1);
+	ck_assert_uint_eq(lsm_batch_bytes(batch), 5);
+	/* One length of prefix a batch. */
+	ASSERT_ERR(lsm_batch_delete_range(batch, slice_str("pp"), slice_str(""),
+	                                  slice_str("")),
+	           INVALID);
+	ASSERT_OK(batch_reader_init(&reader, finished(1)));
+	ASSERT_OK(batch_reader_next(&reader, &kind, &key, &value));
+	ck_assert_int_eq(kind, KEY_RANGE_DELETE);
+	ck_assert(slice_equal(key, slice_str("p")));
+	ck_assert(slice_equal(value, slice_str("\1a\1b")));
+	lsm_batch_clear(batch);
+	ASSERT_OK(lsm_batch_delete_range(batch, slice_str("pp"), slice_str(""),
+	                                 slice_str("")));
+}
+END_TEST
+
+START_TEST(range_of_bounds_that_cannot_be_is_corrupt)
+{
+	int64_t counters[LSM_COUNTERS] = {0};
+	uint8_t *bounds;
+
+	ASSERT_OK(lsm_batch_delete_range(batch, slice_str("p"), slice_str("a"),
+	                                 slice_str("b")));
+	ASSERT_OK(decode(finished(1), counters));
+	bounds = batch->rep.data + batch->end - 4;
+	ck_assert_mem_eq(bounds, "\1a\1b", 4);
+	bounds[1] = 'b';
+	ASSERT_ERR(decode(finished(1), counters), CORRUPT);
+	bounds[1] = 'a';
+	bounds[2] = 2;
+	ASSERT_ERR(decode(finished(1), counters), CORRUPT);
+	bounds[2] = 0;
+	ASSERT_ERR(decode(finished(1), counters), CORRUPT);
+}
+END_TEST
+
 START_TEST(batch_takes_no_more_than_its_limit)
 {
 	static uint8_t bytes[LSM_VALUE_MAX_BYTES];
@@ -202,6 +247,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, over_the_limits_is_refused_and_changes_nothing);
+	tcase_add_test(tc, range_is_one_entry_and_comes_back);
+	tcase_add_test(tc, range_of_bounds_that_cannot_be_is_corrupt);
 	tcase_add_test(tc, batch_takes_no_more_than_its_limit);
 	tcase_add_test(tc, encoding_gives_back_entries_and_counters);
 	tcase_add_test(tc, cleared_batch_is_as_new);
