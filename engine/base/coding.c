@@ -148,18 +148,21 @@ uint64_t cursor_u64(struct cursor *c)
  */
 uint64_t cursor_varint(struct cursor *c)
 {
+	const uint8_t *p = c->p;
 	uint64_t v = 0;
 
-	for (unsigned i = 0; i < VARINT_MAX_BYTES; i++) {
-		uint8_t byte = cursor_u8(c);
+	for (unsigned i = 0; i < VARINT_MAX_BYTES && p != c->end; i++) {
+		uint8_t byte = *p++;
 		bool needless = i > 0 && byte == 0;
 		bool too_large = i == VARINT_MAX_BYTES - 1 && byte > 1;
 
-		if (c->bad || needless || too_large)
+		if (needless || too_large)
 			break;
 		v |= (uint64_t)(byte & 0x7f) << (7 * i);
-		if (byte < 0x80)
+		if (byte < 0x80) {
+			c->p = p;
 			return v;
+		}
 	}
 	c->bad = true;
 	c->p = c->end;

@@ -114,9 +114,14 @@ enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
 		}
 	}
 	fold_init(&fold, fn, key);
+	buf_swap(&fold.value, value); /* the caller's memory for the value, */
 	err = collect(store, view, key, seq, &fold);
 	if (err == LSM_OK)
 		err = fold_finish(&fold, true, value, &result);
+	if (value->cap == 0) {
+		buf_clear(&fold.value);
+		buf_swap(&fold.value, value); /* and back when there is none */
+	}
 	fold_release(&fold);
 	view_unref(view);
 	if (err == LSM_OK && result != FOLD_VALUE)

@@ -187,8 +187,11 @@ enum lsm_err version_get(const struct version *version,
 		const struct level *level = &version->levels[i];
 		size_t begin = 0, end = level->count;
 
-		if (i > 0)
-			version_range(version, i, user, user, &begin, &end);
+		if (i > 0) {
+			/* The others end before it or begin behind it. */
+			begin = first_reaching(level, user);
+			end = begin < level->count ? begin + 1 : begin;
+		}
 		for (size_t j = begin; j < end; j++) {
 			err = get_from_table(level->tables[j], source, user,
 			                     seq, visit, ctx, stopped_out);
