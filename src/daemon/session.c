@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -342,12 +343,30 @@ static int start_control(struct session *session)
 	return control_start(session->control, &figures, session->entry.device);
 }
 
+/*
+ * Take as many descriptors as the system allows: open tables alone may be half
+ * of the usual 1,024, and each branch in use has some of its own. With fewer the
+ * daemon still runs.
+ */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		log_warning("the limit of open files cannot be raised: %s",
+		            strerror(errno));
+}
+
 static int begin(struct session *session)
 {
 	const struct session_config *config = session->config;
 	bool dead = false;
 	int err;
 
+	raise_file_limit();
 	err = options_budget(config->options, &session->budget);
 	if (err == 0)
 		err = open_events(session);

@@ -73,7 +73,13 @@ claim_within() {
 # ---- limits: what the options say --------------------------------------------
 
 shalefs mkfs "$store"
+files=$(ulimit -S -n)
+ulimit -S -n 300 # whatever it is here, for the daemon to raise
 start_mount "$store" "$mnt" memory=32M,credit=2M
+ulimit -S -n "$files"
+claim_number "the daemon may open as many files as the system allows" \
+	"$(awk '/^Max open files/ { print $4 }' \
+		"/proc/$(daemon_pid "$mnt")/limits")" -eq "$(ulimit -H -n)"
 claim_number "memory.budget_bytes is the option" \
 	"$(figure "$mnt" memory.budget_bytes)" -eq $((32 * mib))
 claim_number "credit.limit_bytes is the option" \
