@@ -27,10 +27,13 @@ enum {
 	/* Chunks that are deleted one by one; more go as one range, which costs
 	   the same whatever it deletes, and every reader of the file a look. */
 	DATA_POINT_DELETES_MAX = 16,
+	/* The same where bytes stay behind them: ranges at the end of a file
+	   replace one another, holes in its middle can be without number. */
+	DATA_PUNCH_DELETES_MAX = 256,
 	/* Chunks of a file with holes that one step of a cut looks at. */
 	DATA_CUT_MAX_CHUNKS = 65536,
 	/* Keys that a step of a cut changes at most: two at its ends. */
-	DATA_CUT_MAX_KEYS = DATA_POINT_DELETES_MAX + 2,
+	DATA_CUT_MAX_KEYS = DATA_PUNCH_DELETES_MAX + 2,
 };
 
 static inline bool data_may_have_holes(const struct inode *inode)
@@ -88,9 +91,10 @@ int data_leave_inline(struct change *change, struct inode *inode, uint64_t keep,
 int data_set_size(struct fs *fs, struct fs_op *op, uint64_t ino, unsigned which,
                   const struct fs_attr *set, struct fs_attr *attr);
 
-/* Delete the chunks [from, to), which need not exist. */
+/* Delete the chunks [from, to), which need not exist: as a range, when they are
+   more than `most`. */
 void data_delete_chunks(struct change *change, uint64_t ino, uint64_t from,
-                        uint64_t to);
+                        uint64_t to, uint64_t most);
 
 /* Existing chunks of a file. */
 struct data_extent {

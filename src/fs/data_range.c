@@ -82,12 +82,20 @@ static bool is_whole(const struct data_extent *extent, uint64_t from,
 	return start >= from && start + extent->len <= to;
 }
 
+/* Whole chunks of a cut up to `to` that are deleted one by one. */
+static uint64_t deletes_max(const struct inode *inode, uint64_t to)
+{
+	return to < inode->size ? DATA_PUNCH_DELETES_MAX
+	                        : DATA_POINT_DELETES_MAX;
+}
+
 /* Take [from, to) out of chunks of which some may lie there in part only. */
 static int discard_all(struct change *change, struct inode *inode,
                        const struct data_extents *extents, uint64_t from,
                        uint64_t to)
 {
 	uint64_t first = UINT64_MAX, last = 0;
+	uint64_t most = deletes_max(inode, to);
 	size_t whole = 0;
 	int err = 0;
 
@@ -101,21 +109,20 @@ static int discard_all(struct change *change, struct inode *inode,
 	for (size_t i = 0; err == 0 && i < extents->count; i++) {
 		const struct data_extent *extent = &extents->items[i];
 
-		if (whole > DATA_POINT_DELETES_MAX &&
-		    is_whole(extent, from, to))
+		if (whole > most && is_whole(extent, from, to))
 			inode_charge(change, inode, extent->len, 0);
 		else
 			err = discard(change, inode, extent, from, to);
 	}
-	if (whole > DATA_POINT_DELETES_MAX)
+	if (whole > most)
 		change_delete_chunks(change, inode->ino, first, last + 1);
 	return err;
 }
 
 void data_delete_chunks(struct change *change, uint64_t ino, uint64_t from,
-                        uint64_t to)
+                        uint64_t to, uint64_t most)
 {
-	if (to - from > DATA_POINT_DELETES_MAX) {
+	if (to - from > most) {
 		change_delete_chunks(change, ino, from, to);
 		return;
 	}
@@ -160,7 +167,8 @@ static int discard_known(struct change *change, struct inode *inode,
 		return err;
 	bytes = inode->size < chunk_start(end) ? inode->size : chunk_start(end);
 	bytes -= chunk_start(first);
-	data_delete_chunks(change, inode->ino, first, end);
+	data_delete_chunks(change, inode->ino, first, end,
+	                   deletes_max(inode, to));
 	inode_charge(change, inode,
 	             data_may_have_holes(inode) ? inode->alloc_bytes : bytes,
 	             0);

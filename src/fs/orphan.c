@@ -88,7 +88,8 @@ static int delete_inode(struct reclaim *reclaim, struct change *change,
 		delete_part(change, inode->ino, SCHEMA_SYMLINK);
 	else if (S_ISREG(inode->mode) && !data_is_inline(inode))
 		data_delete_chunks(change, inode->ino, 0,
-		                   data_chunk_count(inode));
+		                   data_chunk_count(inode),
+		                   DATA_POINT_DELETES_MAX);
 	else if (data_is_inline(inode) && inode->alloc_bytes > 0)
 		delete_part(change, inode->ino, SCHEMA_INLINE);
 	if ((inode->flags & SCHEMA_HAS_XATTR) == 0)

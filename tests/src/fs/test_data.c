@@ -322,7 +322,7 @@ START_TEST(cutting_and_deleting_write_as_little_whatever_the_size)
 }
 END_TEST
 
-START_TEST(punch_in_the_middle_writes_as_little_whatever_the_size)
+START_TEST(large_punch_in_the_middle_is_one_range)
 {
 	uint64_t written[2];
 
@@ -334,9 +334,10 @@ START_TEST(punch_in_the_middle_writes_as_little_whatever_the_size)
 		written[0] = entries_written();
 		ck_assert_int_eq(allocate(PUNCH, 5 * MIB + 100, 30 * MIB), 0);
 		written[1] = entries_written();
-		/* One chunk trimmed, one cleared, a range, the record. */
-		ck_assert_uint_eq(written[0], 4);
-		ck_assert_uint_eq(written[1], 4);
+		/* One chunk trimmed, one cleared, the record; and what is
+		   between one by one, or as a range. */
+		ck_assert_uint_eq(written[0], 3 + 31);
+		ck_assert_uint_eq(written[1], 3 + 1);
 		ck_assert_uint_eq(allocated(), 8 * MIB + 2 * 4096);
 		ck_assert(kit_is_all(&kit, ino, MIB, 100, 'a'));
 		ck_assert(kit_is_all(&kit, ino, MIB + 100, 2 * MIB, 0));
@@ -522,8 +523,7 @@ int main(void)
 	tcase_add_test(tc, what_was_cut_off_does_not_come_back);
 	tcase_add_test(tc,
 	               cutting_and_deleting_write_as_little_whatever_the_size);
-	tcase_add_test(tc,
-	               punch_in_the_middle_writes_as_little_whatever_the_size);
+	tcase_add_test(tc, large_punch_in_the_middle_is_one_range);
 	tcase_add_test(tc, cut_of_many_chunks_between_holes_goes_in_steps);
 	tcase_add_test(tc, punch_frees_whole_chunks_and_zeroes_the_rest);
 	tcase_add_test(tc, punch_to_the_end_of_what_is_stored_shortens_it);
