@@ -154,6 +154,9 @@ struct lsm_options {
 	size_t range_prefix_bytes; /* of a key: what ranges lie within, see
 	                               lsm_batch_delete_range(). The same for as
 	                               long as a store lives; 0: none */
+	uint32_t segment_min_bytes; /* values from here on are kept apart from
+	                               the keys; 0: none is, and those that are
+	                               stay where they are */
 	uint32_t nospace_wait_ms;  /* a growing write waits so long for reclaim
 	                               on a full disk; 0: 5,000 */
 };
@@ -364,9 +367,15 @@ void lsm_iter_prev(struct lsm_iter *iter); /* needs lsm_iter_valid() */
 bool lsm_iter_valid(const struct lsm_iter *iter);
 LSM_MUST_CHECK enum lsm_err lsm_iter_status(const struct lsm_iter *iter);
 
-/* Borrowed until the next move. */
+/*
+ * Borrowed until the next move. A large value is read by the first call of
+ * lsm_iter_value() for it, so that a walk over keys reads none. When it cannot
+ * be read, the slice is empty, the iterator no longer valid and a move to the
+ * next or the previous key leaves it so, and lsm_iter_status() says why: ask it
+ * before an empty value is believed.
+ */
 struct slice lsm_iter_key(const struct lsm_iter *iter);
-struct slice lsm_iter_value(const struct lsm_iter *iter);
+struct slice lsm_iter_value(struct lsm_iter *iter);
 
 /* ---- fork ------------------------------------------------------------- */
 
@@ -518,6 +527,11 @@ struct lsm_stats {
 		uint64_t count, bytes; /* bytes: of the tables made */
 	} flushes, compactions;
 	unsigned jobs; /* flushes and compactions that run or are due */
+	struct {
+		uint64_t files, bytes;              /* that the store names */
+		uint64_t live_bytes, garbage_bytes; /* of the values in them */
+		uint64_t bytes_written;             /* since it was opened */
+	} segments;
 	uint64_t sequence;
 	uint64_t horizon;   /* 0: none */
 	uint64_t log_bytes; /* of logs not yet flushed */

@@ -12,6 +12,7 @@ bool key_is_valid(struct slice ikey)
 	case KEY_PUT:
 	case KEY_MERGE:
 	case KEY_RANGE_DELETE:
+	case KEY_POINTER:
 		return true;
 	default:
 		return false;

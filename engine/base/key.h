@@ -16,6 +16,8 @@ enum key_kind {
 	KEY_MERGE = 2,
 	/* Of a range of keys that begin with this one: base/range.h. */
 	KEY_RANGE_DELETE = 3,
+	/* A value as PUT, which lies in a segment: where, is seg/pointer.h. */
+	KEY_POINTER = 4,
 	/* For seeking: sorts before every kind of the same sequence. */
 	KEY_SEEK = 0xff,
 };

@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "compact/cut.h"
 #include "compact/ranges.h"
+#include "compact/values.h"
 #include "io/env.h"
 #include "tree/merge.h"
 
@@ -40,7 +41,12 @@ struct output {
 	size_t passed;
 	bool ended_early;
 	struct buf rest; /* ended_early: the user key that was not reached */
+	struct values values;
 };
+
+/* A table that leads to more segments than this is cut: what the manifest has
+   to say of one table stays short. */
+enum { TABLE_SEGMENTS_MAX = 4096 };
 
 static void output_init(struct output *output,
                         const struct job_context *context, unsigned level,
@@ -53,6 +59,7 @@ static void output_init(struct output *output,
 	};
 	buf_init(&output->last_user);
 	buf_init(&output->rest);
+	values_init(&output->values, context);
 }
 
 /* More than one table may be made. `version` NULL: nothing lies below. */
@@ -89,6 +96,7 @@ static void output_release(struct output *output)
 		context->owner.dropped(context->owner.ctx, output->id);
 	buf_release(&output->last_user);
 	buf_release(&output->rest);
+	values_release(&output->values);
 }
 
 static enum lsm_err output_open(struct output *output)
@@ -144,12 +152,16 @@ static enum lsm_err output_finish(struct output *output)
 
 	table_info_init(&info);
 	err = output_seal(output, &info);
+	if (err == LSM_OK)
+		err = values_finish(&output->values, &info.segments);
 	if (err != LSM_OK)
 		goto out;
 	err = table_meta_create(output->id, &info, context->owner, &meta);
 	if (err != LSM_OK)
 		goto out;
 	output->known = false; /* the meta gives the reference back */
+	table_meta_tell(meta);
+	values_let_go(&output->values);
 	err = edit_add_table(output->edit, output->level, meta);
 	if (err != LSM_OK)
 		goto out;
@@ -164,12 +176,25 @@ out:
 	return err;
 }
 
+/* Whether a table ends before `user`. Versions of one key stay together. */
+static bool must_cut(struct output *output, struct slice user)
+{
+	struct slice last = buf_slice(&output->last_user);
+
+	if (output->builder == NULL)
+		return false;
+	return cut_before(&output->cut, last, user,
+	                  table_builder_bytes(output->builder)) ||
+	       (table_builder_segments(output->builder) >= TABLE_SEGMENTS_MAX &&
+	        !slice_equal(last, user));
+}
+
 /* Tell how much was written since the last time, if that is worth it. */
 static enum lsm_err take_step(struct output *output)
 {
 	const struct job_control *control = &output->context->control;
 	uint64_t bytes = table_builder_bytes(output->builder);
-	uint64_t untold = output->untold;
+	uint64_t untold = output->untold + values_take_written(&output->values);
 
 	/* It shrinks where a block is compressed. */
 	if (bytes > output->stepped) {
@@ -188,9 +213,7 @@ static enum lsm_err output_add(struct output *output, struct slice ikey,
 	struct slice user = key_user(ikey);
 	enum lsm_err err;
 
-	if (output->builder != NULL &&
-	    cut_before(&output->cut, buf_slice(&output->last_user), user,
-	               table_builder_bytes(output->builder))) {
+	if (must_cut(output, user)) {
 		err = output_finish(output);
 		if (err != LSM_OK)
 			return err;
@@ -201,6 +224,8 @@ static enum lsm_err output_add(struct output *output, struct slice ikey,
 			return err;
 	}
 	err = buf_set(&output->last_user, user);
+	if (err == LSM_OK)
+		err = values_place(&output->values, &ikey, &value);
 	if (err == LSM_OK)
 		err = table_builder_add(output->builder, ikey, value);
 	if (err != LSM_OK)

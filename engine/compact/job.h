@@ -10,6 +10,7 @@
 #define LSM_COMPACT_JOB_H
 
 #include "compact/pick.h"
+#include "seg/segment.h"
 #include "tree/edit.h"
 #include "tree/reduce.h"
 
@@ -18,7 +19,7 @@
  * in the job's own thread, with no lock of the job held.
  */
 struct job_control {
-	/* Another so many bytes went into tables: may wait, and may end the
+	/* Another so many bytes went into tables and segments: may wait, and may end the
 	   job, which then fails with what is returned. */
 	enum lsm_err (*step)(void *ctx, uint64_t bytes);
 	/* Asked at each place where the job could end early: is it to? */
@@ -44,6 +45,21 @@ struct job_context {
 	uint32_t block_bytes;
 	const atomic_bool *stop; /* looked at often: give up with CLOSED */
 	struct job_control control;
+
+	/* Values of so many bytes and more go to segments; 0: none does. */
+	uint32_t segment_min_bytes;
+	uint64_t
+	    segment_bytes; /* a segment takes no more values from here on */
+	const struct segment_source *segments;
+	/* As new_file, for a segment, which the job holds until a table does. */
+	enum lsm_err (*new_segment)(void *ctx, struct file_id *id_out);
+	void (*segment_let_go)(void *ctx, struct file_id id);
+	const struct segment_uses *segments_known; /* of the version: sizes */
+	const struct segment_uses *doomed; /* to be emptied; NULL: none */
+	uint64_t
+	    relocate_bytes; /* so much is copied out of them, then no more */
+	atomic_bool *segment_damage; /* set: a frame cannot be copied */
+	atomic_uint_least64_t *segment_bytes_written; /* NULL: not counted */
 };
 
 /*

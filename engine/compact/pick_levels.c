@@ -133,7 +133,12 @@ void pick_init(struct picker *picker, struct version *version,
 static bool is_small(const struct pick_options *options,
                      const struct table_meta *meta)
 {
-	return meta->info.file_bytes < options->small_bytes;
+	const struct segment_uses *uses = &meta->info.segments;
+	uint64_t bytes = meta->info.file_bytes;
+
+	for (size_t i = 0; i < uses->count && bytes < options->small_bytes; i++)
+		bytes += uses->items[i].bytes;
+	return bytes < options->small_bytes;
 }
 
 size_t pick_l0_tables(const struct version *version,

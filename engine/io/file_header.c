@@ -123,6 +123,7 @@ static const struct {
     {".sst", FILE_KIND_TABLE},
     {".wal", FILE_KIND_LOG},
     {".list", FILE_KIND_LIST},
+    {".seg", FILE_KIND_SEGMENT},
 };
 
 enum { SUFFIXES = sizeof(suffixes) / sizeof(suffixes[0]) };

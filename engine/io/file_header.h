@@ -24,7 +24,8 @@ enum file_kind {
 	FILE_KIND_LOG = 2,   /* .wal */
 	FILE_KIND_LIST = 3,  /* .list */
 	FILE_KIND_MANIFEST =
-	    4, /* branches/<id>/MANIFEST-<n>; not in the pool */
+	    4,                 /* branches/<id>/MANIFEST-<n>; not in the pool */
+	FILE_KIND_SEGMENT = 5, /* .seg */
 };
 
 enum {

@@ -16,6 +16,7 @@
 #include "base/checksum.h"
 #include "base/log.h"
 #include "base/range.h"
+#include "seg/frame.h"
 #include "sst/block_builder.h"
 #include "sst/bloom.h"
 
@@ -53,6 +54,7 @@ void table_info_init(struct table_info *info)
 	buf_init(&info->smallest);
 	buf_init(&info->largest);
 	buf_init(&info->ranges_reach);
+	segment_uses_init(&info->segments);
 }
 
 void table_info_release(struct table_info *info)
@@ -62,6 +64,7 @@ void table_info_release(struct table_info *info)
 	buf_release(&info->smallest);
 	buf_release(&info->largest);
 	buf_release(&info->ranges_reach);
+	segment_uses_release(&info->segments);
 }
 
 void table_info_count(struct table_info *info, struct slice ikey,
@@ -135,6 +138,27 @@ enum lsm_err table_info_decode_ranges(struct cursor *c, struct table_info *info)
 	return buf_set(&info->ranges_reach, reach);
 }
 
+enum lsm_err table_info_note_pointer(struct table_info *info, struct slice ikey,
+                                     struct slice value)
+{
+	struct segment_use use = {.frames = 1, .tables = 1};
+	struct segment_use *known;
+	struct pointer pointer;
+
+	if (key_kind(ikey) != KEY_POINTER)
+		return LSM_OK;
+	if (!pointer_decode(value, &pointer))
+		return LSM_ERR_CORRUPT;
+	use.id = pointer.segment;
+	use.bytes = frame_bytes(key_user(ikey).len, pointer.stored_len);
+	known = segment_uses_find(&info->segments, use.id);
+	if (known == NULL)
+		return segment_uses_add(&info->segments, &use);
+	known->frames++; /* the table is counted */
+	known->bytes += use.bytes;
+	return LSM_OK;
+}
+
 enum lsm_err table_info_encode(const struct table_info *info, struct buf *out)
 {
 	const uint64_t figures[] = {info->entries, info->deletes,
@@ -153,6 +177,9 @@ enum lsm_err table_info_encode(const struct table_info *info, struct buf *out)
 	err = append_prefixed(out, buf_slice(&info->largest));
 	if (err != LSM_OK)
 		return err;
+	err = segment_uses_encode(&info->segments, false, out);
+	if (err != LSM_OK)
+		return err;
 	return table_info_encode_ranges(info, out);
 }
 
@@ -169,6 +196,9 @@ enum lsm_err table_info_decode(struct slice raw, struct table_info *info)
 	info->max_seq = cursor_u64(&c);
 	smallest = cursor_prefixed(&c);
 	largest = cursor_prefixed(&c);
+	err = segment_uses_decode(&c, false, &info->segments);
+	if (err != LSM_OK)
+		return err;
 	if (c.bad || !key_is_valid(smallest) || !key_is_valid(largest))
 		return LSM_ERR_CORRUPT;
 	err = buf_set(&info->smallest, smallest);
@@ -402,9 +432,11 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 	}
 	table_info_count(&builder->info, ikey, value, older);
 	err = table_info_note_range(&builder->info, ikey, value);
+	if (err == LSM_OK)
+		err = table_info_note_pointer(&builder->info, ikey, value);
 	if (err == LSM_ERR_CORRUPT)
 		log_error("table %016" PRIx64 "-%" PRIu64 ": entry %" PRIu64
-		          " to be written is no range tombstone",
+		          " to be written is no range tombstone, or no pointer",
 		          builder->id.creator, builder->id.number,
 		          builder->info.entries);
 	if (err != LSM_OK)
@@ -434,6 +466,11 @@ uint64_t table_builder_bytes(const struct table_builder *builder)
 uint64_t table_builder_entries(const struct table_builder *builder)
 {
 	return builder->info.entries;
+}
+
+size_t table_builder_segments(const struct table_builder *builder)
+{
+	return builder->info.segments.count;
 }
 
 static enum lsm_err emit_properties(struct table_builder *builder,

@@ -6,6 +6,7 @@
 #define LSM_SST_TABLE_BUILDER_H
 
 #include "base/key.h"
+#include "seg/segment_use.h"
 #include "sst/format.h"
 
 struct table_builder;
@@ -23,6 +24,7 @@ struct table_info {
 	   sequence, and a user key that none of them reaches beyond. */
 	uint64_t ranges, ranges_min_seq;
 	struct buf ranges_reach;
+	struct segment_uses segments; /* what its pointers lead to */
 };
 
 void table_info_init(struct table_info *info);
@@ -46,7 +48,14 @@ table_info_encode_ranges(const struct table_info *info, struct buf *out);
 LSM_MUST_CHECK enum lsm_err table_info_decode_ranges(struct cursor *c,
                                                      struct table_info *info);
 
-/* The properties block: all but file_bytes. Errors: NOMEM; decode: CORRUPT. */
+/* Add the segment that a KEY_POINTER entry leads to; nothing for other kinds. Its
+   size is not known here. Errors: CORRUPT (no pointer; not logged), NOMEM. */
+LSM_MUST_CHECK enum lsm_err table_info_note_pointer(struct table_info *info,
+                                                    struct slice ikey,
+                                                    struct slice value);
+
+/* The properties block: all but file_bytes and the sizes of segments. Errors:
+   NOMEM; decode: CORRUPT. */
 LSM_MUST_CHECK enum lsm_err table_info_encode(const struct table_info *info,
                                               struct buf *out);
 LSM_MUST_CHECK enum lsm_err table_info_decode(struct slice raw,
@@ -69,6 +78,8 @@ LSM_MUST_CHECK enum lsm_err table_builder_add(struct table_builder *builder,
 /* What the file would take if it were finished now, nearly. */
 uint64_t table_builder_bytes(const struct table_builder *builder);
 uint64_t table_builder_entries(const struct table_builder *builder);
+/* How many segments its entries lead to so far. */
+size_t table_builder_segments(const struct table_builder *builder);
 
 /* Write what is left, with filter, index, properties and footer. At least one
    entry was added. The caller syncs and seals. *info is initialised. */

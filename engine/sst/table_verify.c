@@ -109,6 +109,12 @@ static enum lsm_err check_entry(struct verify *v, uint64_t offset,
 		      offset);
 	if (err == LSM_ERR_NOMEM)
 		return err;
+	err = table_info_note_pointer(&v->seen, key, value);
+	if (err == LSM_ERR_CORRUPT)
+		fault(v, "a bad pointer in the block at offset %" PRIu64,
+		      offset);
+	if (err == LSM_ERR_NOMEM)
+		return err;
 	return buf_set(&v->last_key, key);
 }
 
@@ -277,7 +283,8 @@ static enum lsm_err check_properties(struct verify *v)
 	                    buf_slice(&seen->ranges_reach)) &&
 	        slice_equal(buf_slice(&info.smallest),
 	                    buf_slice(&seen->smallest)) &&
-	        slice_equal(buf_slice(&info.largest), buf_slice(&v->last_key));
+	        slice_equal(buf_slice(&info.largest), buf_slice(&v->last_key)) &&
+	        segment_uses_equal(&info.segments, &seen->segments);
 	if (!agree && !v->incomplete)
 		fault(v, "the properties do not agree with the entries");
 	table_info_release(&info);

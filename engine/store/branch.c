@@ -70,8 +70,9 @@ static void folder_names(uint64_t id, char folder[STORE_BRANCH_NAME_BYTES],
 static enum lsm_err fill_folder(struct home *home, const char *tmp,
                                 struct manifest_state *state)
 {
-	struct manifest_place place = {home->source.pool, NULL,
-	                               home->superblock.family};
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .dir = NULL,
+	                               .family = home->superblock.family};
 	enum lsm_err err = env_dir_make(home->branches, tmp);
 
 	if (err == LSM_OK)

@@ -54,8 +54,9 @@ static enum lsm_err load_list(struct home *home, struct file_id id,
                               const struct manifest_state *listed,
                               struct base_list **list_out)
 {
-	struct manifest_place place = {home->source.pool, NULL,
-	                               home->superblock.family};
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .family = home->superblock.family,
+	                               .learner = home_learner(home)};
 	struct base_list *list = calloc(1, sizeof(*list));
 	enum lsm_err err = LSM_OK;
 

@@ -17,6 +17,11 @@ enum {
 	/* A flush is small below this part of a full memtable, or this. */
 	SMALL_PART = 8,
 	SMALL_MAX_BYTES = 1 << 20,
+	/* Garbage of a segment at which it is emptied: on the way, and when
+	   everything is to be made small. Emptying at u parts in use writes
+	   u / (1 - u) of what was written since. */
+	COLLECT_PERCENT = 50,
+	COLLECT_ALL_PERCENT = 10,
 };
 
 void store_pick_options(const struct lsm *store, enum pick_why why,
@@ -147,7 +152,8 @@ static void synced(void *ctx, uint64_t bytes, uint64_t ns)
 /* ---- one compaction -------------------------------------------------- */
 
 static enum lsm_err carry_out(struct running *running, struct version *version,
-                              const struct compact_plan *plan)
+                              const struct compact_plan *plan,
+                              const struct collection *collection)
 {
 	struct lsm *store = running->store;
 	struct buf snapshots = BUF_INIT;
@@ -157,6 +163,8 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
 
 	context.control = (struct job_control){step, yields, synced, running};
+	context.segments_known = &collection->known;
+	context.doomed = &collection->movable;
 	edit_init(&edit);
 	if (err == LSM_OK)
 		err = job_compact(&context, version, plan, &edit);
@@ -190,6 +198,27 @@ static uint64_t oldest_snapshot(struct lsm *store)
 	return seq;
 }
 
+/* The most urgent compaction. Segments are emptied when nothing else is urgent,
+   or once they hold more garbage than values. */
+static enum lsm_err choose(struct lsm *store, struct version *version,
+                           const struct pick_options *options,
+                           struct buf *cursor, struct collection *collection,
+                           struct compact_plan *plan, bool *due_out)
+{
+	unsigned percent =
+	    options->why == PICK_ALL ? COLLECT_ALL_PERCENT : COLLECT_PERCENT;
+	enum lsm_err err =
+	    store_collection_make(store, version, percent, collection);
+
+	if (err == LSM_OK && collection->garbage_bytes > collection->live_bytes)
+		err = collect_pick(version, &collection->doomed, plan, due_out);
+	if (err == LSM_OK && !*due_out)
+		err = pick_compaction(version, options, cursor, plan, due_out);
+	if (err == LSM_OK && !*due_out)
+		err = collect_pick(version, &collection->doomed, plan, due_out);
+	return err;
+}
+
 /* See anew how much there is to do, and tell. */
 static enum lsm_err foresee(struct compact_progress *progress,
                             const struct version *version,
@@ -215,12 +244,14 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 {
 	struct running running = {.store = store, .progress = progress};
 	struct pick_options options;
+	struct collection collection;
 	struct compact_plan plan;
 	struct version *version;
 	enum lsm_err err = LSM_OK;
 
 	*done_out = false;
 	compact_plan_init(&plan);
+	store_collection_init(&collection);
 	sync_lock(&store->compact_mu);
 	store_forget_l0(store); /* what is added from here on is not seen */
 	version = present_version(store);
@@ -233,16 +264,17 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 		err = foresee(progress, version, &options, cursor);
 	}
 	if (err == LSM_OK)
-		err =
-		    pick_compaction(version, &options, cursor, &plan, done_out);
+		err = choose(store, version, &options, cursor, &collection,
+		             &plan, done_out);
 	if (err == LSM_OK && *done_out) {
 		running.paced =
 		    plan.level > 0 && !pick_is_behind(version, &options);
-		err = carry_out(&running, version, &plan);
+		err = carry_out(&running, version, &plan, &collection);
 	}
 	if (progress != NULL)
 		advance(progress, running.written);
 	compact_plan_release(&plan);
+	store_collection_release(&collection);
 	version_unref(version);
 	sync_unlock(&store->compact_mu);
 	return err;

@@ -30,14 +30,14 @@ enum lsm_err store_job_context(struct lsm *store, struct buf *snapshots,
 	context->owner = home_table_owner(store->home);
 	context->new_file = store_new_table;
 	context->new_file_ctx = store;
-	context->fold.call = store->options.fold;
-	context->fold.ctx = store->options.fold_ctx;
+	context->fold = store_fold_fn(store);
 	context->snapshots = (const uint64_t *)(const void *)snapshots->data;
 	context->snapshot_count = snapshots->len / sizeof(uint64_t);
 	context->range_prefix_bytes = store->options.range_prefix_bytes;
 	context->table_bytes = store->options.table_bytes;
 	context->block_bytes = store->options.block_bytes;
 	context->stop = &store->stop;
+	store_segment_context(store, context);
 	return err;
 }
 

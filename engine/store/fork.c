@@ -219,7 +219,15 @@ static enum lsm_err share_files(void *ctx, struct env_dir *pool)
 {
 	struct export *c = ctx;
 	const struct version *version = c->fork.state.version;
-	enum lsm_err err = LSM_OK;
+	struct segment_uses segments;
+	enum lsm_err err;
+
+	segment_uses_init(&segments);
+	err = version_segments(version, &segments);
+	for (size_t i = 0; err == LSM_OK && i < segments.count; i++)
+		err = share_file(c, pool, FILE_KIND_SEGMENT,
+		                 segments.items[i].id);
+	segment_uses_release(&segments);
 
 	for (unsigned l = 0; l < LSM_LEVELS; l++)
 		for (size_t i = 0;

@@ -25,6 +25,8 @@ void home_collect(struct home *home)
 		file_name_format(file.kind, file.id, name);
 		if (file.kind == FILE_KIND_TABLE)
 			table_cache_forget(&home->source, file.id);
+		if (file.kind == FILE_KIND_SEGMENT)
+			segment_forget(&home->segments, file.id);
 		/* A failure is logged by env; the next open sweeps the file. */
 		if (env_unlink(home->source.pool, name) != LSM_OK)
 			log_debug("%s: %s stays until the next open",

@@ -22,9 +22,26 @@ static void table_dropped(void *ctx, struct file_id id)
 	pool_unref(home->pool, FILE_KIND_TABLE, id);
 }
 
+static void table_leads(void *ctx, struct file_id table,
+                        const struct segment_uses *uses)
+{
+	struct home *home = ctx;
+
+	pool_lead(home->pool, table, uses);
+}
+
 struct table_owner home_table_owner(struct home *home)
 {
-	return (struct table_owner){table_dropped, home};
+	return (struct table_owner){
+	    .dropped = table_dropped,
+	    .ctx = home,
+	    .leads = table_leads,
+	};
+}
+
+struct table_owner home_learner(struct home *home)
+{
+	return (struct table_owner){.ctx = home, .leads = table_leads};
 }
 
 void home_adopt_table(void *ctx, struct file_id id)
@@ -114,6 +131,9 @@ enum lsm_err home_open(struct lsm_runtime *runtime, const struct env *env,
 	home->source.family = home->superblock.family;
 	home->source.files = runtime->files;
 	home->source.blocks = runtime->blocks;
+	home->segments.pool = home->source.pool;
+	home->segments.family = home->source.family;
+	home->segments.files = runtime->files;
 	*home_out = home;
 	return LSM_OK;
 }

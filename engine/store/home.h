@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 
+#include "seg/segment.h"
 #include "store/links.h"
 #include "store/pool.h"
 #include "store/runtime.h"
@@ -46,6 +47,7 @@ struct home {
 	struct env_dir *dir;
 	struct env_file *lock;
 	struct table_source source; /* with the pool's folder */
+	struct segment_source segments;
 	struct pool *pool;
 	struct env_dir *branches;
 	size_t damaged; /* branches whose manifests cannot be read */
@@ -84,8 +86,10 @@ struct retired {
 void home_retire(struct home *home, struct retired *retired,
                  struct credit_account *account);
 
-/* The owner of table metas: a dropped one is one user less of its file. */
+/* The owner of table metas: a dropped one is one user less of its file. And an
+   owner of metas that count nothing, which is told as well what tables lead to. */
 struct table_owner home_table_owner(struct home *home);
+struct table_owner home_learner(struct home *home);
 void home_adopt_table(void *ctx, struct file_id id); /* ctx: the home */
 
 void home_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);

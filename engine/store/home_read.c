@@ -54,8 +54,9 @@ static enum lsm_err read_branch(void *ctx, const char *name)
 {
 	struct scan *scan = ctx;
 	struct home *home = scan->home;
-	struct manifest_place place = {home->source.pool, NULL,
-	                               home->superblock.family};
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .family = home->superblock.family,
+	                               .learner = home_learner(home)};
 	struct manifest_names names;
 	uint64_t id;
 	enum lsm_err err;

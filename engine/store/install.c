@@ -29,9 +29,9 @@ enum lsm_err store_new_number(struct lsm *store, uint64_t *number_out)
 	return LSM_OK;
 }
 
-enum lsm_err store_new_table(void *ctx, struct file_id *id_out)
+static enum lsm_err new_file(struct lsm *store, enum file_kind kind,
+                             struct file_id *id_out)
 {
-	struct lsm *store = ctx;
 	enum lsm_err err;
 
 	sync_lock(&store->manifest_mu);
@@ -39,8 +39,25 @@ enum lsm_err store_new_table(void *ctx, struct file_id *id_out)
 	err = store_new_number(store, &id_out->number);
 	sync_unlock(&store->manifest_mu);
 	if (err == LSM_OK)
-		err = pool_ref(store->pool, FILE_KIND_TABLE, *id_out);
+		err = pool_ref(store->pool, kind, *id_out);
 	return err;
+}
+
+enum lsm_err store_new_table(void *ctx, struct file_id *id_out)
+{
+	return new_file(ctx, FILE_KIND_TABLE, id_out);
+}
+
+enum lsm_err store_new_segment(void *ctx, struct file_id *id_out)
+{
+	return new_file(ctx, FILE_KIND_SEGMENT, id_out);
+}
+
+void store_let_segment_go(void *ctx, struct file_id id)
+{
+	struct lsm *store = ctx;
+
+	pool_unref(store->pool, FILE_KIND_SEGMENT, id);
 }
 
 /*

@@ -52,6 +52,7 @@ struct lsm_iter {
 	struct buf key, value, target;
 	enum lsm_err err;
 	bool valid;
+	bool apart; /* value holds a pointer: nobody asked for more yet */
 };
 
 /* ---- the view ---------------------------------------------------------------- */
@@ -219,7 +220,7 @@ enum lsm_err lsm_iter_create(struct lsm *store, const struct lsm_snapshot *snap,
                              struct slice lower, struct slice upper,
                              struct lsm_iter **iter_out)
 {
-	struct fold_fn fn = {store->options.fold, store->options.fold_ctx};
+	struct fold_fn fn = store_fold_fn(store);
 	struct lsm_iter *it = calloc(1, sizeof(*it));
 	enum lsm_err err;
 
@@ -358,8 +359,9 @@ static void settle(struct lsm_iter *it)
 
 	while (it->err == LSM_OK && inner_is_within(it)) {
 		it->err = fold_key(it, &result);
-		if (it->err == LSM_OK && result == FOLD_VALUE) {
+		if (it->err == LSM_OK && result != FOLD_NOTHING) {
 			it->valid = true;
+			it->apart = result == FOLD_POINTER;
 			return;
 		}
 	}
@@ -405,9 +407,17 @@ void lsm_iter_seek(struct lsm_iter *it, struct slice target)
 	end(it);
 }
 
+/* Whether a value could not be read, so that the walk ends here with its error. */
+static bool is_at_failure(const struct lsm_iter *it)
+{
+	assert(it->valid || it->err != LSM_OK);
+	return !it->valid;
+}
+
 void lsm_iter_next(struct lsm_iter *it)
 {
-	assert(it->valid);
+	if (is_at_failure(it))
+		return;
 	begin(it);
 	if (it->placed && !it->backward)
 		settle(it);
@@ -441,7 +451,8 @@ void lsm_iter_seek_last(struct lsm_iter *it)
 
 void lsm_iter_prev(struct lsm_iter *it)
 {
-	assert(it->valid);
+	if (is_at_failure(it))
+		return;
 	begin(it);
 	if (it->placed && it->backward)
 		settle(it);
@@ -465,7 +476,27 @@ struct slice lsm_iter_key(const struct lsm_iter *it)
 	return buf_slice(&it->key);
 }
 
-struct slice lsm_iter_value(const struct lsm_iter *it)
+/* The value takes the place of the pointer to it. What the pointer leads to may
+   have moved if the view that it came from was taken away: look it up again. */
+static void fetch(struct lsm_iter *it)
 {
+	begin(it);
+	it->apart = false;
+	if (it->err == LSM_OK && it->placed)
+		it->err = store_read_pointer(it->store, buf_slice(&it->key),
+		                             buf_slice(&it->value), &it->value);
+	else if (it->err == LSM_OK)
+		it->err = store_get_at(it->store, it->view, it->hold.seq,
+		                       buf_slice(&it->key), &it->value);
+	if (it->err != LSM_OK)
+		buf_clear(&it->value);
+	it->valid = it->err == LSM_OK;
+	end(it);
+}
+
+struct slice lsm_iter_value(struct lsm_iter *it)
+{
+	if (it->valid && it->apart)
+		fetch(it);
 	return buf_slice(&it->value);
 }

@@ -48,8 +48,9 @@ static enum lsm_err publish_closed(struct home *home, struct env_dir *dir,
                                    const struct edit *edit,
                                    struct manifest_state *state)
 {
-	struct manifest_place place = {home->source.pool, dir,
-	                               home->superblock.family};
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .dir = dir,
+	                               .family = home->superblock.family};
 	struct manifest *manifest = NULL;
 	enum lsm_err err;
 

@@ -26,11 +26,13 @@ enum {
 	OPEN_RESERVE_BYTES = 64 << 20,
 	OPEN_RESERVE_PART = 16,
 	OPEN_CLOSE_TRIES = 3,
+	OPEN_SEGMENT_MIN_BYTES = 8 << 10,
 };
 
 void lsm_options_init(struct lsm_options *options)
 {
 	memset(options, 0, sizeof(*options));
+	options->segment_min_bytes = OPEN_SEGMENT_MIN_BYTES;
 }
 
 static void set_defaults(struct lsm_options *o, int64_t credit_bytes)
@@ -163,6 +165,7 @@ static enum lsm_err alloc_store(struct home *home, struct branch *branch,
 	store->env = home->env;
 	store->runtime = home->runtime;
 	store->source = home->source;
+	store->segments = home->segments;
 	store->pool = home->pool;
 	store->path = home->path;
 	store->given = *options;

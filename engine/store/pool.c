@@ -13,7 +13,10 @@ enum { POOL_FIRST_SLOTS = 64 };
 struct entry {
 	struct entry *next;
 	struct pool_garbage file;
-	unsigned refs; /* 0: garbage, waiting to be deleted */
+	unsigned refs; /* 0: garbage, waiting to be deleted; or, before the
+	                  sweep, a table that nobody counts yet */
+	struct file_id *segments; /* of a table: what it leads to; owned */
+	size_t segment_count;
 };
 
 struct pool {
@@ -65,6 +68,7 @@ static void free_chain(struct entry *e)
 	while (e != NULL) {
 		struct entry *next = e->next;
 
+		free(e->segments);
 		free(e);
 		e = next;
 	}
@@ -121,57 +125,123 @@ static void grow(struct pool *pool)
 	free(old);
 }
 
+/* The entry of the file, made with no users where it is missing; NULL: there is no
+   memory for it. */
+static struct entry *have(struct pool *pool, enum file_kind kind,
+                          struct file_id id)
+{
+	struct entry **p = find(pool, kind, id), *e = *p;
+
+	if (e != NULL)
+		return e;
+	e = calloc(1, sizeof(*e));
+	if (e == NULL)
+		return NULL;
+	e->file.kind = kind;
+	e->file.id = id;
+	*p = e;
+	pool->entries++;
+	grow(pool);
+	return e;
+}
+
 enum lsm_err pool_ref(struct pool *pool, enum file_kind kind, struct file_id id)
 {
-	enum lsm_err err = LSM_OK;
-	struct entry **p;
+	struct entry *e;
 
 	sync_lock(&pool->mu);
-	p = find(pool, kind, id);
-	if (*p != NULL) {
-		(*p)->refs++;
-	} else {
-		struct entry *e = calloc(1, sizeof(*e));
-
-		if (e == NULL) {
-			err = LSM_ERR_NOMEM;
-		} else {
-			e->file.kind = kind;
-			e->file.id = id;
-			e->refs = 1;
-			*p = e;
-			pool->entries++;
-			grow(pool);
-		}
-	}
+	e = have(pool, kind, id);
+	if (e != NULL)
+		e->refs++;
 	sync_unlock(&pool->mu);
-	return err;
+	return e != NULL ? LSM_OK : LSM_ERR_NOMEM;
+}
+
+/* One user fewer; whether there is something to delete now. */
+static bool drop(struct pool *pool, enum file_kind kind, struct file_id id)
+{
+	struct entry **p = find(pool, kind, id), *e = *p;
+	struct file_id *segments;
+	size_t count;
+
+	/* Only what could not be counted is missing: see pool_keep_all(). */
+	assert(e != NULL ? e->refs > 0 : pool->keep_all);
+	if (e == NULL || --e->refs > 0)
+		return false;
+	if (!pool->swept && e->segments != NULL)
+		return false; /* it may be counted again: the sweep decides */
+	*p = e->next;
+	pool->entries--;
+	segments = e->segments;
+	count = e->segment_count;
+	e->segments = NULL;
+	if (pool->swept) {
+		e->next = pool->garbage;
+		pool->garbage = e;
+	} else {
+		free(e); /* the sweep will meet the file */
+	}
+	for (size_t i = 0; i < count; i++)
+		(void)drop(pool, FILE_KIND_SEGMENT, segments[i]);
+	free(segments);
+	return pool->swept && !pool->keep_all;
 }
 
 void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id)
 {
-	bool wake = false;
-	struct entry **p, *e;
+	bool wake;
 
 	sync_lock(&pool->mu);
-	p = find(pool, kind, id);
-	e = *p;
-	/* Only what could not be counted is missing: see pool_keep_all(). */
-	assert(e != NULL ? e->refs > 0 : pool->keep_all);
-	if (e != NULL && --e->refs == 0) {
-		*p = e->next;
-		pool->entries--;
-		if (pool->swept) {
-			e->next = pool->garbage;
-			pool->garbage = e;
-			wake = !pool->keep_all;
-		} else {
-			free(e); /* the sweep will meet the file */
-		}
-	}
+	wake = drop(pool, kind, id);
 	sync_unlock(&pool->mu);
 	if (wake)
 		pool->wake(pool->ctx);
+}
+
+/* Give the table its segments, counted. */
+static enum lsm_err lead(struct pool *pool, struct entry *table,
+                         const struct segment_uses *uses)
+{
+	table->segments = calloc(uses->count, sizeof(*table->segments));
+	if (table->segments == NULL)
+		return LSM_ERR_NOMEM;
+	for (size_t i = 0; i < uses->count; i++) {
+		struct file_id id = uses->items[i].id;
+		struct entry *segment = have(pool, FILE_KIND_SEGMENT, id);
+
+		if (segment == NULL)
+			return LSM_ERR_NOMEM;
+		segment->refs++;
+		table->segments[table->segment_count++] = id;
+	}
+	return LSM_OK;
+}
+
+void pool_lead(struct pool *pool, struct file_id table,
+               const struct segment_uses *uses)
+{
+	struct entry *e;
+
+	sync_lock(&pool->mu);
+	e = pool->swept ? *find(pool, FILE_KIND_TABLE, table)
+	                : have(pool, FILE_KIND_TABLE, table);
+	if (e == NULL ? !pool->swept
+	              : e->segments == NULL && uses->count > 0 &&
+	                    lead(pool, e, uses) != LSM_OK)
+		pool->keep_all = true;
+	sync_unlock(&pool->mu);
+}
+
+unsigned pool_refs(struct pool *pool, enum file_kind kind, struct file_id id)
+{
+	struct entry *e;
+	unsigned refs;
+
+	sync_lock(&pool->mu);
+	e = *find(pool, kind, id);
+	refs = e != NULL ? e->refs : 0;
+	sync_unlock(&pool->mu);
+	return refs;
 }
 
 void pool_keep_all(struct pool *pool)
@@ -219,9 +289,36 @@ static enum lsm_err sweep_one(void *ctx, const char *name)
 	return env_unlink(pool->dir, name);
 }
 
+/* Tables that no manifest names after all: out, with what they lead to. */
+static void forget_unnamed(struct pool *pool)
+{
+	for (size_t i = 0; i < pool->slot_count; i++) {
+		struct entry **p = &pool->slots[i];
+
+		while (*p != NULL) {
+			struct entry *e = *p;
+
+			if (e->refs > 0 || e->segments == NULL) {
+				p = &e->next;
+				continue;
+			}
+			e->refs = 1;
+			pool->swept = true;
+			(void)drop(pool, e->file.kind, e->file.id);
+			pool->swept = false;
+			p = &pool->slots[i]; /* others of the slot went too */
+		}
+	}
+}
+
 enum lsm_err pool_sweep(struct pool *pool)
 {
-	enum lsm_err err = env_dir_list(pool->dir, sweep_one, pool);
+	enum lsm_err err;
+
+	sync_lock(&pool->mu);
+	forget_unnamed(pool);
+	sync_unlock(&pool->mu);
+	err = env_dir_list(pool->dir, sweep_one, pool);
 
 	sync_lock(&pool->mu);
 	pool->swept = true;

@@ -17,6 +17,7 @@
 
 #include "io/env.h"
 #include "io/file_header.h"
+#include "seg/segment_use.h"
 
 struct pool;
 
@@ -33,6 +34,19 @@ LSM_MUST_CHECK enum lsm_err pool_ref(struct pool *pool, enum file_kind kind,
                                      struct file_id id);
 /* One user fewer; the last one makes the file garbage. */
 void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id);
+
+/*
+ * A table leads to these segments: each has one user more for as long as the table
+ * has any. Said again it changes nothing. Before the sweep it may be said before the
+ * table is counted, since manifests are read before it is known what they come to;
+ * later, of a table that nobody counts it is not heard. Without memory for it
+ * nothing is deleted any more.
+ */
+void pool_lead(struct pool *pool, struct file_id table,
+               const struct segment_uses *uses);
+
+/* How many users a file has now; 0: nobody counts it. */
+unsigned pool_refs(struct pool *pool, enum file_kind kind, struct file_id id);
 
 /* From now on nothing is deleted: `ro`, a manifest that cannot be read, or one
    that was left in an unknown state. */

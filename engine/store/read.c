@@ -94,26 +94,15 @@ static enum lsm_err collect(struct lsm *store, const struct view *view,
 	                   fold, &stopped);
 }
 
-enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
-                     struct slice key, struct buf *value)
+enum lsm_err store_get_at(struct lsm *store, const struct view *view,
+                          uint64_t seq, struct slice key, struct buf *value)
 {
-	struct fold_fn fn = {store->options.fold, store->options.fold_ctx};
 	enum fold_result result = FOLD_NOTHING;
-	struct view *view;
 	struct fold fold;
-	uint64_t seq;
 	enum lsm_err err;
 
 	buf_clear(value);
-	view = view_get(store, &seq);
-	if (snap != NULL) {
-		seq = snap->seq;
-		if (store_is_expired(store, seq)) {
-			view_unref(view);
-			return LSM_ERR_EXPIRED;
-		}
-	}
-	fold_init(&fold, fn, key);
+	fold_init(&fold, store_fold_fn(store), key);
 	buf_swap(&fold.value, value); /* the caller's memory for the value, */
 	err = collect(store, view, key, seq, &fold);
 	if (err == LSM_OK)
@@ -122,10 +111,28 @@ enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
 		buf_clear(&fold.value);
 		buf_swap(&fold.value, value); /* and back when there is none */
 	}
+	if (err == LSM_OK && result == FOLD_POINTER)
+		err = store_read_pointer(store, key, buf_slice(value), value);
 	fold_release(&fold);
-	view_unref(view);
-	if (err == LSM_OK && result != FOLD_VALUE)
+	if (err == LSM_OK && result == FOLD_NOTHING)
 		err = LSM_ERR_NOT_FOUND;
+	return err;
+}
+
+enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
+                     struct slice key, struct buf *value)
+{
+	uint64_t seq;
+	struct view *view = view_get(store, &seq);
+	enum lsm_err err;
+
+	if (snap != NULL)
+		seq = snap->seq;
+	buf_clear(value);
+	err = snap != NULL && store_is_expired(store, seq)
+	          ? LSM_ERR_EXPIRED
+	          : store_get_at(store, view, seq, key, value);
+	view_unref(view);
 	return err;
 }
 

@@ -394,14 +394,28 @@ static enum lsm_err rehearse(struct lsm *store, size_t log_count)
 }
 
 /*
- * Open every table once: one that is missing, or whose header or footer is
- * damaged, has the store refused rather than much of it unreadable. A read-only
- * store opens all the same, to save what can be read.
+ * Open every table and every segment once: one that is missing, or whose header
+ * or footer is damaged, has the store refused rather than much of it unreadable. A
+ * read-only store opens all the same, to save what can be read.
  */
+static enum lsm_err open_segments(struct lsm *store)
+{
+	struct segment_uses uses;
+	enum lsm_err err;
+
+	segment_uses_init(&uses);
+	err = version_segments(store->state.version, &uses);
+	for (size_t i = 0; err == LSM_OK && i < uses.count; i++)
+		err = segment_probe(&store->segments, uses.items[i].id,
+		                    uses.items[i].file_bytes);
+	segment_uses_release(&uses);
+	return err;
+}
+
 static enum lsm_err open_tables(struct lsm *store)
 {
 	const struct version *version = store->state.version;
-	enum lsm_err err = LSM_OK;
+	enum lsm_err err = version != NULL ? open_segments(store) : LSM_OK;
 
 	for (unsigned l = 0; version != NULL && l < LSM_LEVELS; l++) {
 		const struct level *level = &version->levels[l];

@@ -64,6 +64,29 @@ static uint64_t unflushed_log_bytes(struct lsm *store, const struct view *view)
 	return bytes;
 }
 
+/* Without memory for the list there are no figures. */
+static void segment_part(struct lsm *store, const struct version *version,
+                         struct lsm_stats *stats)
+{
+	struct segment_uses uses;
+
+	segment_uses_init(&uses);
+	memset(&stats->segments, 0, sizeof(stats->segments));
+	stats->segments.bytes_written =
+	    atomic_load(&store->segment_bytes_written);
+	if (version_segments(version, &uses) == LSM_OK) {
+		stats->segments.files = uses.count;
+		for (size_t i = 0; i < uses.count; i++) {
+			const struct segment_use *use = &uses.items[i];
+
+			stats->segments.bytes += use->file_bytes;
+			stats->segments.live_bytes += use->bytes;
+			stats->segments.garbage_bytes += collect_garbage(use);
+		}
+	}
+	segment_uses_release(&uses);
+}
+
 void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 {
 	struct env_io_stats io;
@@ -76,6 +99,7 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 		stats->levels[i].bytes = view->version->levels[i].bytes;
 	}
 	stats->log_bytes = unflushed_log_bytes(store, view);
+	segment_part(store, view->version, stats);
 	view_unref(view);
 	stats->horizon = atomic_load(&store->horizon);
 

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 
 #include "base/log.h"
+#include "compact/collect.h"
 #include "compact/job.h"
 #include "mem/memtable.h"
 #include "store/commit_queue.h"
@@ -81,6 +82,7 @@ struct lsm {
 	const struct env *env;   /* the home's, as are the next four */
 	struct lsm_runtime *runtime;
 	struct table_source source;
+	struct segment_source segments;
 	struct pool *pool;
 	const char *path; /* for log lines */
 	char *label;      /* path, where it is not the home's; NULL otherwise */
@@ -108,6 +110,9 @@ struct lsm {
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
+	atomic_uint_least64_t segment_bytes_written;        /* figure */
+	atomic_bool segment_damage; /* a frame cannot be read: a segment that
+	                               it lies in stays, so collect none */
 	atomic_uint_least64_t space_asked_ns; /* when space_left was set */
 	atomic_int_least64_t space_left; /* bytes that may yet be admitted; both
 	                                    relaxed: asked for anew when low */
@@ -282,6 +287,12 @@ struct view *view_replace(struct lsm *store, struct view *fresh,
 
 /* ---- read.c ------------------------------------------------------------------- */
 
+/* The value of `key` as of `seq`, of which nothing that the view shows was
+   reduced away. Errors: as lsm_get(). */
+LSM_MUST_CHECK enum lsm_err store_get_at(struct lsm *store,
+                                         const struct view *view, uint64_t seq,
+                                         struct slice key, struct buf *value);
+
 /* Hold snap->seq behind `older` of the list; NULL: as its last. Both need
    tree_mu. */
 void snapshot_link(struct lsm *store, struct lsm_snapshot *snap,
@@ -338,8 +349,12 @@ LSM_MUST_CHECK enum lsm_err store_begin_manifest(struct lsm *store);
 LSM_MUST_CHECK enum lsm_err store_new_number(struct lsm *store,
                                              uint64_t *number_out);
 
-/* job_context's new_file: number, and one user in the pool. Takes manifest_mu. */
+/* job_context's new_file and new_segment: number, and one user in the pool. Take
+   manifest_mu. */
 LSM_MUST_CHECK enum lsm_err store_new_table(void *ctx, struct file_id *id_out);
+LSM_MUST_CHECK enum lsm_err store_new_segment(void *ctx,
+                                              struct file_id *id_out);
+void store_let_segment_go(void *ctx, struct file_id id);
 
 /* Apply an edit that changes no table, durably. Needs manifest_mu. */
 LSM_MUST_CHECK enum lsm_err store_log_edit(struct lsm *store,
@@ -419,5 +434,33 @@ store_compact_once(struct lsm *store, enum pick_why why, struct buf *cursor,
 void store_note_l0(struct lsm *store);
 /* Nobody is to yield to this store any more. */
 void store_forget_l0(struct lsm *store);
+
+/* ---- segments.c ----------------------------------------------------------------- */
+
+/* Set *value to what the bytes of a pointer entry lead to; they may be *value's
+   own. Errors: as segment_read(). */
+LSM_MUST_CHECK enum lsm_err store_read_pointer(struct lsm *store,
+                                               struct slice user,
+                                               struct slice bytes,
+                                               struct buf *value);
+
+/* How the store folds. */
+struct fold_fn store_fold_fn(struct lsm *store);
+
+/* Tell a job what it has to know of segments. */
+void store_segment_context(struct lsm *store, struct job_context *context);
+
+/* The segments of a version, and those of them to be emptied. */
+struct collection {
+	struct segment_uses known, doomed, movable;
+	uint64_t live_bytes, garbage_bytes; /* of all known */
+};
+void store_collection_init(struct collection *c);
+void store_collection_release(struct collection *c);
+/* Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err store_collection_make(struct lsm *store,
+                                                  const struct version *version,
+                                                  unsigned garbage_percent,
+                                                  struct collection *c);
 
 #endif

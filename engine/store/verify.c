@@ -3,8 +3,10 @@
  * verify.c: read every byte that the store names and report what is wrong.
  *
  * The superblock was read when the store was opened; the manifests and lists of
- * branches that are not open are read again. What is left are tables and logs,
- * each once however many branches name it.
+ * branches that are not open are read again. What is left are tables, segments and
+ * logs, each once however many branches name it. Segments are walked frame by
+ * frame, and each pointer of each table must lead to a frame of its own key and
+ * sequence, as many as the manifest says.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +95,52 @@ static void fault(struct verification *v, enum file_kind kind,
 	v->faults++;
 }
 
+/* One entry of a table: where does its pointer lead? */
+static enum lsm_err verify_entry(struct verification *v,
+                                 const struct table_meta *meta,
+                                 struct slice ikey, struct slice value,
+                                 struct table_info *seen)
+{
+	struct pointer pointer;
+	bool matches;
+	enum lsm_err err;
+
+	if (key_kind(ikey) != KEY_POINTER)
+		return LSM_OK;
+	err = table_info_note_pointer(seen, ikey, value);
+	if (err != LSM_OK || !pointer_decode(value, &pointer))
+		return err; /* table_verify() told what is no pointer */
+	err = segment_matches(&v->store->segments, key_user(ikey),
+	                      key_seq(ikey), &pointer, &matches);
+	if (err == LSM_OK && !matches)
+		fault(v, FILE_KIND_TABLE, meta->id,
+		      "a pointer leads to no frame of its key");
+	return err;
+}
+
+/* The table itself is whole. */
+static enum lsm_err verify_pointers(struct verification *v, struct table *table,
+                                    const struct table_meta *meta)
+{
+	struct table_info seen;
+	struct iter *it = NULL;
+	enum lsm_err err = table_iter(table, false, &it);
+
+	table_info_init(&seen);
+	if (err == LSM_OK)
+		iter_seek_first(it);
+	for (; err == LSM_OK && iter_valid(it); iter_next(it))
+		err =
+		    verify_entry(v, meta, iter_key(it), iter_value(it), &seen);
+	if (err == LSM_OK && iter_status(it) == LSM_OK &&
+	    !segment_uses_equal(&seen.segments, &meta->info.segments))
+		fault(v, FILE_KIND_TABLE, meta->id,
+		      "the manifest is wrong about the segments it leads to");
+	iter_destroy(it);
+	table_info_release(&seen);
+	return err;
+}
+
 static enum lsm_err verify_table(struct verification *v,
                                  const struct table_meta *meta)
 {
@@ -113,7 +161,31 @@ static enum lsm_err verify_table(struct verification *v,
 	}
 	err = table_verify(ref.table, v->report, v->ctx, &faults);
 	v->faults += faults;
+	if (err == LSM_OK && faults == 0)
+		err = verify_pointers(v, ref.table, meta);
 	table_cache_release(source, &ref);
+	return err;
+}
+
+static enum lsm_err verify_segments(struct verification *v,
+                                    const struct version *version)
+{
+	struct segment_uses uses;
+	enum lsm_err err;
+
+	segment_uses_init(&uses);
+	err = version_segments(version, &uses);
+	for (size_t i = 0; err == LSM_OK && i < uses.count; i++) {
+		const struct segment_use *use = &uses.items[i];
+		bool fresh;
+
+		err = is_new(v, FILE_KIND_SEGMENT, use->id, &fresh);
+		if (err == LSM_OK && fresh)
+			err = segment_verify(&v->store->segments, use->id,
+			                     use->file_bytes, v->report, v->ctx,
+			                     &v->faults);
+	}
+	segment_uses_release(&uses);
 	return err;
 }
 
@@ -126,6 +198,8 @@ static enum lsm_err verify_version(struct verification *v,
 		for (size_t i = 0;
 		     err == LSM_OK && i < version->levels[l].count; i++)
 			err = verify_table(v, version->levels[l].tables[i]);
+	if (err == LSM_OK && version != NULL)
+		err = verify_segments(v, version);
 	return err;
 }
 
@@ -169,8 +243,9 @@ static enum lsm_err verify_base(struct verification *v,
                                 const struct manifest_state *state)
 {
 	struct home *home = v->store->home;
-	struct manifest_place place = {home->source.pool, NULL,
-	                               home->superblock.family};
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .dir = NULL,
+	                               .family = home->superblock.family};
 	struct manifest_state base;
 	enum lsm_err err;
 
@@ -224,8 +299,9 @@ static enum lsm_err hold_open(struct lsm *store, struct manifest_state *state)
 static enum lsm_err hold_closed(struct home *home, const struct branch *branch,
                                 struct manifest_state *state)
 {
-	struct manifest_place place = {home->source.pool, NULL,
-	                               home->superblock.family};
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .dir = NULL,
+	                               .family = home->superblock.family};
 	char folder[STORE_BRANCH_NAME_BYTES];
 	enum lsm_err err;
 

@@ -6,7 +6,8 @@
  *   field   = tag (u8), then by tag:
  *     1 table added     level (u8), id, file_bytes (v), entries (v),
  *                       deletes (v), raw_bytes (v), min_seq (v), max_seq (v),
- *                       smallest (p), largest (p)
+ *                       smallest (p), largest (p), segment uses with sizes
+ *                       (seg/segment_use.h)
  *     2 table removed   level (u8), id
  *     3 log added       id, promised_upto (v)
  *     4 log removed     id
@@ -206,6 +207,9 @@ static void sink_table(struct sink *sink, const struct edit_table *added)
 	sink_varint(sink, info->max_seq);
 	sink_prefixed(sink, buf_slice(&info->smallest));
 	sink_prefixed(sink, buf_slice(&info->largest));
+	if (sink->err == LSM_OK)
+		sink->err =
+		    segment_uses_encode(&info->segments, true, sink->out);
 	sink_ranges(sink, info);
 }
 
@@ -306,6 +310,9 @@ static enum lsm_err decode_info(struct cursor *c, struct table_info *info)
 	info->max_seq = cursor_varint(c);
 	smallest = cursor_prefixed(c);
 	largest = cursor_prefixed(c);
+	err = segment_uses_decode(c, true, &info->segments);
+	if (err != LSM_OK)
+		return err;
 	if (c->bad || !info_is_possible(info, smallest, largest))
 		return LSM_ERR_CORRUPT;
 	err = buf_set(&info->smallest, smallest);
@@ -335,6 +342,7 @@ static enum lsm_err decode_table(struct decoder *d, bool with_ranges)
 		goto out;
 	if (d->adopted != NULL)
 		d->adopted(d->owner.ctx, id);
+	table_meta_tell(meta);
 	err = edit_add_table(d->edit, level, meta);
 out:
 	table_meta_unref(meta);

@@ -39,6 +39,7 @@ void fold_reset(struct fold *fold, struct slice user)
 	fold->floor = 0;
 	fold->operand_count = 0;
 	fold->has_value = false;
+	fold->is_pointer = false;
 	fold->done = false;
 	fold->oldest_first = false;
 	fold->err = LSM_OK;
@@ -69,7 +70,9 @@ bool fold_visit(void *ctx, uint64_t seq, enum key_kind kind, struct slice value)
 	if (seq < fold->floor)
 		kind = KEY_DELETE;
 	switch (kind) {
+	case KEY_POINTER:
 	case KEY_PUT:
+		fold->is_pointer = kind == KEY_POINTER;
 		fold->err = buf_set(&fold->value, value);
 		fold->has_value = fold->err == LSM_OK;
 		fold->done = true;
@@ -128,13 +131,37 @@ static struct slice operand_at(const struct fold *fold, size_t index)
 	return slice_make(fold->operands.data + begin, end - begin);
 }
 
+/* The value that the pointer leads to takes its place. */
+static enum lsm_err load_base(struct fold *fold)
+{
+	struct buf value = BUF_INIT;
+	enum lsm_err err = LSM_ERR_CORRUPT;
+
+	if (fold->fn.load != NULL)
+		err = fold->fn.load(fold->fn.load_ctx, fold->user,
+		                    buf_slice(&fold->value), &value);
+	else
+		log_error("a pointer entry in a store without segments");
+	if (err == LSM_OK) {
+		buf_swap(&fold->value, &value);
+		fold->is_pointer = false;
+	}
+	buf_release(&value);
+	return err;
+}
+
 static enum lsm_err call_fn(struct fold *fold, bool has_base, struct buf *value)
 {
-	struct slice base = buf_slice(&fold->value);
 	size_t count = fold->operand_count;
 	struct slice *operands;
-	enum lsm_err err;
+	struct slice base;
+	enum lsm_err err = LSM_OK;
 
+	if (fold->is_pointer)
+		err = load_base(fold);
+	if (err != LSM_OK)
+		return err;
+	base = buf_slice(&fold->value);
 	operands = malloc(count * sizeof(*operands));
 	if (operands == NULL)
 		return LSM_ERR_NOMEM;
@@ -163,7 +190,7 @@ enum lsm_err fold_finish(struct fold *fold, bool bottom, struct buf *value,
 		if (!fold->has_value)
 			return LSM_OK;
 		buf_swap(&fold->value, value);
-		*result_out = FOLD_VALUE;
+		*result_out = fold->is_pointer ? FOLD_POINTER : FOLD_VALUE;
 		return LSM_OK;
 	}
 	if (!has_base && fold->operand_count == 1) {

@@ -28,6 +28,9 @@ struct manifest_place {
 	struct env_dir *pool;
 	struct env_dir *dir; /* branches/<id> */
 	struct uuid family;
+	/* Told by manifest_names.h what tables lead to; it counts no metas.
+	   Zeroed: nobody is. */
+	struct table_owner learner;
 };
 
 /*

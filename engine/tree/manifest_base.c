@@ -87,7 +87,7 @@ static enum lsm_err change(struct edit *diff, const struct edit *edit,
 enum lsm_err manifest_base_after(struct slice base, const struct edit *edit,
                                  struct buf *next)
 {
-	static const struct table_owner nobody = {NULL, NULL};
+	static const struct table_owner nobody = {.dropped = NULL};
 	struct edit diff;
 	struct file_id list;
 	bool concerned;

@@ -105,7 +105,7 @@ enum lsm_err manifest_files_apply(struct manifest_files *files,
 enum lsm_err manifest_files_of_base(struct slice base,
                                     struct manifest_files *files)
 {
-	static const struct table_owner nobody = {NULL, NULL};
+	static const struct table_owner nobody = {.dropped = NULL};
 	struct edit diff;
 	enum lsm_err err;
 

@@ -226,14 +226,14 @@ static enum lsm_err take_first(struct recovery *r, struct wal_reader *reader)
 /* The fork point: once, behind the first edit. */
 static enum lsm_err take_base(struct recovery *r, struct slice payload)
 {
-	static const struct table_owner nobody = {NULL, NULL};
 	struct edit diff;
 	struct file_id list;
 	enum lsm_err err;
 
 	if (r->edits != 1 || r->state->base.len > 0)
 		return refuse(r, r->manifest, "a fork point out of place");
-	err = manifest_base_decode(payload, nobody, NULL, &list, &diff);
+	err = manifest_base_decode(payload, r->place->learner, NULL, &list,
+	                           &diff);
 	if (err == LSM_OK && r->names != NULL) {
 		r->names->has_base = true;
 		r->names->base.list = list;
@@ -355,6 +355,7 @@ enum lsm_err manifest_names_read(const struct manifest_place *place,
 	    .branch_id = branch_id,
 	    .state = &state,
 	    .names = names_out,
+	    .owner = place->learner,
 	};
 	enum lsm_err err;
 
@@ -385,7 +386,8 @@ enum lsm_err manifest_list_read(const struct manifest_place *place,
                                 size_t *count_out)
 {
 	struct manifest_state state;
-	struct recovery r = {.place = place, .state = &state};
+	struct recovery r = {
+	    .place = place, .state = &state, .owner = place->learner};
 	enum lsm_err err;
 
 	*tables_out = NULL;

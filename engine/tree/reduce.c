@@ -6,11 +6,13 @@
  * readers see.
  *
  *   newest of the stripe   what goes out, with the sequence of the newest
- *   PUT                    the entry as it is
+ *   PUT, POINTER           the entry as it is
  *   DELETE                 a tombstone; nothing, when nothing older is left
  *   MERGE                  the operands down to the first PUT or DELETE of the
  *                          stripe folded onto it: a PUT. Without such a base:
- *                          one operand; a PUT, when nothing older is left
+ *                          one operand; a PUT, when nothing older is left.
+ *                          Onto a POINTER only when they are much of its
+ *                          value: otherwise one operand, then the POINTER
  *
  *
  * Under a range tombstone of its stripe the newest is as a DELETE, which need not
@@ -29,6 +31,11 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "seg/pointer.h"
+
+/* Operands are folded onto a value in a segment once they make up this part of
+   it: reading it and writing it anew, whole, then pays. */
+enum { FOLD_POINTER_PART = 4 };
 
 struct reduce_iter {
 	struct iter base;
@@ -83,7 +90,21 @@ static void skip_stripe(struct reduce_iter *it)
 		iter_next(it->inner);
 }
 
-/* Feed the stripe to the fold down to its base, and go past the stripe. */
+/* Whether inner stands on a value in a segment that is large against the operands
+   on top of it, and not deleted. */
+static bool is_too_large_to_fold(const struct reduce_iter *it, uint64_t floor)
+{
+	struct slice key = iter_key(it->inner);
+	struct pointer pointer;
+
+	return it->fold.operand_count > 0 && key_seq(key) >= floor &&
+	       key_kind(key) == KEY_POINTER &&
+	       pointer_decode(iter_value(it->inner), &pointer) &&
+	       it->fold.operands.len < pointer.raw_len / FOLD_POINTER_PART;
+}
+
+/* Feed the stripe to the fold down to its base, and go past the stripe; or, short
+   of a base that stays as it is, up to that. */
 static enum lsm_err fold_stripe(struct reduce_iter *it, uint64_t floor)
 {
 	bool more = true;
@@ -93,6 +114,8 @@ static enum lsm_err fold_stripe(struct reduce_iter *it, uint64_t floor)
 	while (more && inner_is_in_stripe(it)) {
 		struct slice key = iter_key(it->inner);
 
+		if (is_too_large_to_fold(it, floor))
+			return LSM_OK;
 		more = fold_visit(&it->fold, key_seq(key), key_kind(key),
 		                  iter_value(it->inner));
 		iter_next(it->inner);
@@ -192,7 +215,8 @@ static enum lsm_err take_stripe(struct reduce_iter *it, bool *emitted_out)
 		*emitted_out = false;
 		return iter_valid(it->inner) ? LSM_OK : iter_status(it->inner);
 	}
-	it->direct = key_kind(buf_slice(&it->key)) == KEY_PUT;
+	it->direct = key_kind(buf_slice(&it->key)) == KEY_PUT ||
+	             key_kind(buf_slice(&it->key)) == KEY_POINTER;
 	if (it->direct)
 		return LSM_OK;
 

@@ -27,6 +27,13 @@ enum lsm_err table_meta_create(struct file_id id, struct table_info *info,
 	return LSM_OK;
 }
 
+void table_meta_tell(const struct table_meta *meta)
+{
+	if (meta->owner.leads != NULL && meta->info.segments.count > 0)
+		meta->owner.leads(meta->owner.ctx, meta->id,
+		                  &meta->info.segments);
+}
+
 /* Relaxed: whoever adds a reference has one, so nothing can go meanwhile. */
 void table_meta_ref(struct table_meta *meta)
 {
@@ -321,4 +328,20 @@ void version_check(const struct version *version)
 
 	assert(fault == NULL);
 	(void)fault;
+}
+
+enum lsm_err version_segments(const struct version *version,
+                              struct segment_uses *uses)
+{
+	enum lsm_err err = LSM_OK;
+
+	for (unsigned l = 0; err == LSM_OK && l < LSM_LEVELS; l++) {
+		const struct level *level = &version->levels[l];
+
+		for (size_t i = 0; err == LSM_OK && i < level->count; i++)
+			err = segment_uses_append(
+			    uses, &level->tables[i]->info.segments);
+	}
+	segment_uses_sum(uses);
+	return err;
 }

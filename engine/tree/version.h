@@ -7,7 +7,8 @@
  * L1 and deeper hold tables sorted by key whose user keys do not overlap.
  *
  * A table goes from the pool when the last version that lists it is gone: that
- * is what table_meta's `dropped` tells its owner.
+ * is what table_meta's `dropped` tells its owner. A segment goes when the last
+ * table is gone that leads to it.
  *
  * Threads: versions and metas are constant once published; references are
  * atomic. `dropped` is called by whoever lets go last, with whatever locks that
@@ -24,6 +25,10 @@
 struct table_owner {
 	void (*dropped)(void *ctx, struct file_id id);
 	void *ctx;
+	/* Told which segments a table leads to, when its meta is made or read:
+	   these stay as long as the table does. NULL: not told. */
+	void (*leads)(void *ctx, struct file_id table,
+	              const struct segment_uses *uses);
 };
 
 struct table_meta {
@@ -39,6 +44,8 @@ LSM_MUST_CHECK enum lsm_err table_meta_create(struct file_id id,
                                               struct table_owner owner,
                                               struct table_meta **meta_out);
 void table_meta_ref(struct table_meta *meta);
+/* Tell its owner which segments its table leads to. */
+void table_meta_tell(const struct table_meta *meta);
 void table_meta_unref(struct table_meta *meta); /* NULL is allowed */
 
 struct level {
@@ -107,6 +114,11 @@ bool version_overlaps(const struct version *version, unsigned level,
 void version_range(const struct version *version, unsigned level,
                    struct slice smallest, struct slice largest,
                    size_t *begin_out, size_t *end_out);
+
+/* What its tables use of which segments, together, into the empty list *uses.
+   Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err version_segments(const struct version *version,
+                                             struct segment_uses *uses);
 
 /* Whether `level`, which is level number `index`, is ordered as said above, and
    free of overlaps where it must be. */

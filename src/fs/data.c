@@ -208,16 +208,19 @@ static int chunk_iter(struct fs *fs, const struct lsm_snapshot *snap,
 	return fs_errno(err);
 }
 
-static enum lsm_err decode_chunk(const struct lsm_iter *iter,
+static enum lsm_err decode_chunk(struct lsm_iter *iter,
                                  struct data_extent *extent)
 {
+	struct slice value;
 	uint64_t ino;
 	enum lsm_err err;
 
 	err = schema_decode_chunk_key(lsm_iter_key(iter), &ino, &extent->index);
 	if (err != LSM_OK)
 		return err;
-	return chunk_len(lsm_iter_value(iter), &extent->len);
+	value = lsm_iter_value(iter);
+	err = lsm_iter_status(iter);
+	return err == LSM_OK ? chunk_len(value, &extent->len) : err;
 }
 
 int data_collect(struct fs *fs, const struct inode *inode, uint64_t from,

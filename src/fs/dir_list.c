@@ -52,8 +52,7 @@ static void emit_dots(struct listing *listing, uint64_t cookie)
 		     listing->dir.parent, S_IFDIR);
 }
 
-static enum lsm_err emit_found(struct listing *listing,
-                               const struct lsm_iter *iter)
+static enum lsm_err emit_found(struct listing *listing, struct lsm_iter *iter)
 {
 	struct schema_dirent entry;
 	uint64_t dir, cookie;

@@ -176,15 +176,17 @@ bool kit_folder_exists(const struct env *env, const char *path)
 /* What is in the folders against what the manifest names. */
 struct listing {
 	struct manifest_state state;
+	struct segment_uses segments; /* those that its tables lead to */
 	size_t expected, found;
 	char stray[FILE_NAME_MAX_BYTES];
 	char branch[FILE_NAME_MAX_BYTES];
 	size_t branches;
 };
 
-static bool is_named(const struct manifest_state *state, enum file_kind kind,
+static bool is_named(const struct listing *listing, enum file_kind kind,
                      struct file_id id)
 {
+	const struct manifest_state *state = &listing->state;
 	const struct version *version = state->version;
 
 	if (kind == FILE_KIND_LIST)
@@ -197,7 +199,8 @@ static bool is_named(const struct manifest_state *state, enum file_kind kind,
 		for (size_t i = 0; i < version->levels[l].count; i++)
 			if (file_id_equal(id, version->levels[l].tables[i]->id))
 				return true;
-	return false;
+	return kind == FILE_KIND_SEGMENT &&
+	       segment_uses_find(&listing->segments, id) != NULL;
 }
 
 static enum lsm_err see_pool_file(void *ctx, const char *name)
@@ -206,8 +209,7 @@ static enum lsm_err see_pool_file(void *ctx, const char *name)
 	enum file_kind kind;
 	struct file_id id;
 
-	if (file_name_parse(name, &kind, &id) &&
-	    is_named(&listing->state, kind, id))
+	if (file_name_parse(name, &kind, &id) && is_named(listing, kind, id))
 		listing->found++;
 	else
 		snprintf(listing->stray, sizeof(listing->stray), "%.60s", name);
@@ -239,7 +241,7 @@ static enum lsm_err list_store(struct env_dir *dir, struct env_dir *branches,
                                struct manifest_place *place,
                                struct listing *listing)
 {
-	struct table_owner nobody = {NULL, NULL};
+	struct table_owner nobody = {.dropped = NULL};
 	struct superblock sb;
 	enum lsm_err err = superblock_read(dir, "store", true, &sb);
 
@@ -253,6 +255,9 @@ static enum lsm_err list_store(struct env_dir *dir, struct env_dir *branches,
 		    manifest_recover(place, strtoull(listing->branch, NULL, 16),
 		                     nobody, NULL, &listing->state);
 	if (err == LSM_OK)
+		err = version_segments(listing->state.version,
+		                       &listing->segments);
+	if (err == LSM_OK)
 		err = env_dir_list(place->pool, see_pool_file, listing);
 	if (err == LSM_OK)
 		err = env_dir_list(place->dir, see_branch_file, listing);
@@ -263,7 +268,7 @@ bool kit_no_leftovers(const struct env *env, const char *path,
                       struct kit_why *why)
 {
 	struct listing listing = {.expected = 0};
-	struct manifest_place place = {NULL, NULL, {{0}}};
+	struct manifest_place place = {.pool = NULL};
 	struct env_dir *dir = NULL, *branches = NULL;
 	const struct manifest_state *state = &listing.state;
 	enum lsm_err err = env_dir_open(env, path, &dir);
@@ -275,10 +280,13 @@ bool kit_no_leftovers(const struct env *env, const char *path,
 	if (err == LSM_OK)
 		err = list_store(dir, branches, &place, &listing);
 	if (err == LSM_OK) {
-		listing.expected = state->log_count + (state->list.number != 0);
+		listing.expected = state->log_count +
+		                   (state->list.number != 0) +
+		                   listing.segments.count;
 		for (unsigned l = 0; l < LSM_LEVELS; l++)
 			listing.expected += state->version->levels[l].count;
 	}
+	segment_uses_release(&listing.segments);
 	manifest_state_release(&listing.state);
 	env_dir_close(place.dir);
 	env_dir_close(place.pool);

@@ -356,5 +356,6 @@ enum lsm_err kit_open(struct lsm_runtime *runtime, const struct env *env,
 	options.log_step_bytes = 2 << 10;
 	options.log_map_after = 1;
 	options.nospace_wait_ms = 20;
+	options.segment_min_bytes = 120; /* some of the values */
 	return lsm_open(runtime, path, &options, store_out);
 }

@@ -28,7 +28,8 @@ enum {
 	NAME_BYTES = 64,
 	FLIPS = 500, /* of a file, when it is sampled */
 	CUTS = 120,
-	TABLES = 2, /* so many tables, and logs, are damaged */
+	TABLES = 2, /* so many tables, segments and logs are damaged */
+	SEGMENTS = 2,
 	LOGS = 3,
 	TIMEOUT_S = 1800,
 };
@@ -459,6 +460,15 @@ START_TEST(damaged_table_is_told_or_harmless)
 }
 END_TEST
 
+/* Also what nothing leads to any more. */
+START_TEST(damaged_segment_is_told_or_harmless)
+{
+	struct kit_bounds all = {written, written};
+
+	damage(".seg", SEGMENTS, all, all);
+}
+END_TEST
+
 /* What was synced is there or said to be lost; a log that has lost its end with
    all promises in it cannot tell. */
 START_TEST(damaged_log_loses_whole_unsynced_batches_only)
@@ -485,6 +495,7 @@ int main(void)
 	tcase_add_test(tc, damaged_manifest_is_refused_or_harmless);
 	tcase_add_test(tc, damaged_list_is_refused_or_harmless);
 	tcase_add_test(tc, damaged_table_is_told_or_harmless);
+	tcase_add_test(tc, damaged_segment_is_told_or_harmless);
 	tcase_add_test(tc, damaged_log_loses_whole_unsynced_batches_only);
 	suite_add_tcase(suite, tc);
 

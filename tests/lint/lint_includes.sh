@@ -12,10 +12,11 @@ engine/base     base
 engine/io       base io
 engine/mem      base mem
 engine/wal      base io wal
-engine/sst      base io sst
-engine/tree     base io wal sst tree
-engine/compact  base io sst tree compact
-engine/store    base io mem wal sst tree compact store
+engine/seg      base io seg
+engine/sst      base io seg sst
+engine/tree     base io wal seg sst tree
+engine/compact  base io seg sst tree compact
+engine/store    base io mem wal seg sst tree compact store
 src/fs          base fs
 src/daemon      base fs daemon
 src/cli         base fs daemon cli

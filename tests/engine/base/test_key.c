@@ -128,7 +128,7 @@ START_TEST(only_known_kinds_and_whole_trailers_are_valid)
 	for (unsigned kind = 0; kind < 256; kind++) {
 		bytes[2] = (uint8_t)kind;
 		ck_assert_int_eq(key_is_valid(slice_make(bytes, 10)),
-		                 kind <= KEY_RANGE_DELETE);
+		                 kind <= KEY_POINTER);
 	}
 	memset(bytes, KEY_PUT, sizeof(bytes));
 	for (size_t len = 0; len < sizeof(bytes); len++)

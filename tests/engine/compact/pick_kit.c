@@ -57,7 +57,7 @@ uint32_t pick_key_number(const struct buf *ikey)
 
 static struct table_meta *make_meta(const struct pick_spec *spec)
 {
-	struct table_owner owner = {note_dropped, NULL};
+	struct table_owner owner = {.dropped = note_dropped};
 	struct file_id id = {1, next_number++};
 	struct table_meta *meta;
 	struct table_info info;

@@ -209,7 +209,7 @@ START_TEST(what_is_no_pool_name_is_not_parsed)
 	    "0123456789abcdef-1.sstx",
 	    "0123456789abcdef-1.sst.tmp",
 	    "0123456789abcdef-1.SST",
-	    "0123456789abcdef-1.seg",
+	    "0123456789abcdef-1.segment",
 	    "0123456789ABCDEF-1.sst",
 	    "0123456789abcde-1.sst",
 	    "0123456789abcdef0-1.sst",

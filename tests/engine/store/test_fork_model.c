@@ -17,7 +17,8 @@
 #include "tests/support/model.h"
 
 enum {
-	STEPS = 500, /* of each set of options */
+	SEGMENT_MIN_BYTES = 30, /* most values lie apart */
+	STEPS = 500,            /* of each set of options */
 	BRANCHES = 12,
 	KEYS = 80,
 	BATCH_MAX = 12,
@@ -384,6 +385,7 @@ static void open_at_rest(struct side *side)
 	options.branch = side->name;
 	options.l0_trigger = 10000;
 	options.level_base_bytes = UINT64_C(1) << 40;
+	options.segment_min_bytes = 0;
 	lsm_runtime_destroy(w.kit.runtime);
 	ASSERT_OK(lsm_runtime_create(&runtime_options, &w.kit.runtime));
 	ASSERT_OK(lsm_open(w.kit.runtime, KIT_PATH, &options, &side->lsm));
@@ -545,6 +547,7 @@ static void set_options(const struct limits *limits)
 	w.kit.options.level_base_bytes = limits->level_base_bytes;
 	w.kit.options.block_bytes = limits->block_bytes;
 	w.kit.options.l0_trigger = limits->l0_trigger;
+	w.kit.options.segment_min_bytes = SEGMENT_MIN_BYTES;
 }
 
 START_TEST(random_work_on_branches_reads_like_the_model)

@@ -232,7 +232,7 @@ START_TEST(what_only_an_expired_snapshot_could_see_goes)
 	ck_assert_uint_gt(twice, once * 11 / 10);
 	/* It is still held; in the last level, without a tombstone. */
 	ASSERT_OK(compact(lsm_sequence(kit.store)));
-	ck_assert_uint_lt(tables_bytes(), once * 21 / 20);
+	ck_assert_uint_lt(tables_bytes(), once * 16 / 15);
 	ASSERT_ERR(get(snap, "k000000"), EXPIRED);
 	lsm_snapshot_release(kit.store, snap);
 	kit_expect_filled(kit.store, "k", KEYS, "2");

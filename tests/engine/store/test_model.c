@@ -35,24 +35,25 @@ struct limits {
 	int64_t credit_bytes;
 	uint32_t period_ms, sync_period_ms;
 	uint64_t memtable_bytes, table_bytes, level_base_bytes;
-	uint32_t block_bytes, l0_trigger;
+	uint32_t block_bytes, l0_trigger, segment_min_bytes;
 	size_t range_prefix_bytes;
 };
 
 static const struct limits all_limits[] = {
-    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4, 1},
+    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4, 0, 1},
     {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1,
-     1},
+     20, 1},
     {"a pool of one batch", 8 << 10, 0, 0, 4 << 10, 4 << 10, 8 << 10, 1 << 10,
-     2, 2},
-    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2, 1},
+     2, 1, 2},
+    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2, 40, 1},
     {"a period of 1 ms", 64 << 10, 1, 1, 8 << 10, 4 << 10, 8 << 10, 1 << 10, 3,
-     1},
+     40, 1},
     {"one memtable", 1 << 20, 0, 0, 512 << 10, 64 << 10, 256 << 10, 4 << 10, 4,
-     2},
-    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 40, 1},
+     40, 2},
+    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 40, 30,
+     1},
     {"no range deletes", 64 << 10, 0, 0, 4 << 10, 4 << 10, 8 << 10, 1 << 10, 2,
-     0},
+     50, 0},
 };
 
 struct world {
@@ -531,6 +532,25 @@ static void set_options(const struct limits *limits)
 	w.kit.options.block_bytes = limits->block_bytes;
 	w.kit.options.l0_trigger = limits->l0_trigger;
 	w.kit.options.range_prefix_bytes = limits->range_prefix_bytes;
+	w.kit.options.segment_min_bytes = limits->segment_min_bytes;
+}
+
+static void tell(void *ctx, const char *line)
+{
+	(void)ctx;
+	fprintf(stderr, "%s\n", line);
+}
+
+/* Everything that is named is whole, and values lie apart where they should. */
+static void check_segments(bool wanted)
+{
+	struct lsm_stats stats;
+	uint64_t faults = 0;
+
+	ASSERT_OK(lsm_verify(w.kit.store, tell, NULL, &faults));
+	ck_assert_uint_eq(faults, 0);
+	lsm_stats(w.kit.store, &stats);
+	ck_assert_int_eq(stats.segments.live_bytes > 0, wanted);
 }
 
 START_TEST(random_work_reads_like_the_model)
@@ -551,6 +571,7 @@ START_TEST(random_work_reads_like_the_model)
 	release_readers();
 	kit_close(&w.kit);
 	open_store();
+	check_segments(all_limits[_i].segment_min_bytes > 0);
 	for (size_t i = 0; i < SNAPSHOTS; i++)
 		model_release(&w.held[i].model);
 	for (size_t i = 0; i < WALKERS; i++)

@@ -156,6 +156,67 @@ START_TEST(sweep_deletes_nothing_once_all_is_kept)
 }
 END_TEST
 
+/* ---- segments ------------------------------------------------------------- */
+
+static void tell(uint64_t table, uint64_t first, uint64_t second)
+{
+	struct segment_use items[2] = {{.id = {7, first}}, {.id = {7, second}}};
+	struct segment_uses uses = {items, 2, 2};
+
+	pool_lead(pool, id_of(table), &uses);
+}
+
+static unsigned users(uint64_t segment)
+{
+	return pool_refs(pool, FILE_KIND_SEGMENT, id_of(segment));
+}
+
+START_TEST(segments_stay_as_long_as_a_table_that_leads_to_them)
+{
+	ASSERT_OK(pool_sweep(pool));
+	ASSERT_OK(pool_ref(pool, FILE_KIND_TABLE, id_of(1)));
+	ASSERT_OK(pool_ref(pool, FILE_KIND_TABLE, id_of(1)));
+	ASSERT_OK(pool_ref(pool, FILE_KIND_TABLE, id_of(2)));
+	tell(1, 10, 11);
+	tell(1, 10, 11); /* again: nothing new */
+	tell(2, 11, 12);
+	ck_assert_uint_eq(users(10), 1);
+	ck_assert_uint_eq(users(11), 2);
+	pool_unref(pool, FILE_KIND_TABLE, id_of(1));
+	ck_assert_uint_eq(users(10), 1);
+	ck_assert_uint_eq(garbage(), 0);
+	pool_unref(pool, FILE_KIND_TABLE, id_of(1));
+	ck_assert_int_gt(wakes, 0);
+	ck_assert_uint_eq(garbage(), 2); /* the table and 10 */
+	ck_assert_uint_eq(users(11), 1);
+	pool_unref(pool, FILE_KIND_TABLE, id_of(2));
+	ck_assert_uint_eq(garbage(), 3);
+	tell(2, 11, 12); /* nobody counts it: not heard */
+	ck_assert_uint_eq(users(11), 0);
+}
+END_TEST
+
+START_TEST(segments_of_tables_that_no_manifest_names_are_swept)
+{
+	for (uint64_t i = 1; i <= 2; i++)
+		make_file(FILE_KIND_TABLE, i);
+	for (uint64_t i = 10; i <= 12; i++)
+		make_file(FILE_KIND_SEGMENT, i);
+	tell(1, 10, 11); /* read before it is counted */
+	tell(2, 11, 12);
+	ASSERT_OK(pool_ref(pool, FILE_KIND_TABLE, id_of(1)));
+	/* Counted, given up, counted again, as manifests are read. */
+	pool_unref(pool, FILE_KIND_TABLE, id_of(1));
+	ASSERT_OK(pool_ref(pool, FILE_KIND_TABLE, id_of(1)));
+	ASSERT_OK(pool_sweep(pool));
+	ck_assert_uint_eq(kit_files(env, "/", ".sst"), 1);
+	ck_assert_uint_eq(kit_files(env, "/", ".seg"), 2);
+	ck_assert_uint_eq(users(10), 1);
+	ck_assert_uint_eq(users(11), 1);
+	ck_assert_uint_eq(users(12), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("pool");
@@ -169,6 +230,8 @@ int main(void)
 	tcase_add_test(tc, sweep_deletes_what_nobody_names);
 	tcase_add_test(tc, sweep_leaves_foreign_names_alone);
 	tcase_add_test(tc, sweep_deletes_nothing_once_all_is_kept);
+	tcase_add_test(tc, segments_stay_as_long_as_a_table_that_leads_to_them);
+	tcase_add_test(tc, segments_of_tables_that_no_manifest_names_are_swept);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
 }

@@ -315,8 +315,7 @@ END_TEST
 /* ---- iterators that stay
  * ---------------------------------------------------- */
 
-static void expect_at(const struct lsm_iter *it, const char *key,
-                      const char *value)
+static void expect_at(struct lsm_iter *it, const char *key, const char *value)
 {
 	ASSERT_OK(lsm_iter_status(it));
 	ck_assert(lsm_iter_valid(it));

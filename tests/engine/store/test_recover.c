@@ -291,7 +291,7 @@ END_TEST
 static void add_branch(uint64_t id, char folder_out[KIT_NAME_BYTES])
 {
 	char folder[KIT_NAME_BYTES], name[STORE_BRANCH_NAME_BYTES];
-	struct table_owner nobody = {NULL, NULL};
+	struct table_owner nobody = {.dropped = NULL};
 	struct manifest_state state;
 	struct manifest_place place;
 	struct manifest *manifest;

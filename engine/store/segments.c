@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * segments.c: values that lie outside the tables: reading them, and what jobs
+ * need to know to write and to collect them.
+ */
+#include "store/store.h"
+#include "seg/pointer.h"
+
+enum {
+	SEGMENT_MAX_BYTES = 256 << 20,
+	SEGMENT_PART = 16, /* of the filesystem, at most */
+	SEGMENT_SMALL_BYTES = 1 << 20,
+	SEGMENT_SMALL_COUNT = 8,
+	RELOCATE_PART = 4,            /* of what is free */
+	RELOCATE_MIN_BYTES = 4 << 20, /* with less, nothing is emptied */
+};
+
+enum lsm_err store_read_pointer(struct lsm *store, struct slice user,
+                                struct slice bytes, struct buf *value)
+{
+	struct pointer pointer;
+
+	if (!pointer_decode(bytes, &pointer)) {
+		log_error("%s: a pointer of %zu bytes cannot be decoded",
+		          store->path, bytes.len);
+		return LSM_ERR_CORRUPT;
+	}
+	return segment_read(&store->segments, user, &pointer, value);
+}
+
+static enum lsm_err load(void *ctx, struct slice user, struct slice pointer,
+                         struct buf *value)
+{
+	return store_read_pointer(ctx, user, pointer, value);
+}
+
+struct fold_fn store_fold_fn(struct lsm *store)
+{
+	return (struct fold_fn){
+	    .call = store->options.fold,
+	    .ctx = store->options.fold_ctx,
+	    .load = load,
+	    .load_ctx = store,
+	};
+}
+
+/* What may be copied out of doomed segments in one job: emptying them needs room
+   before it gives any back. */
+static uint64_t relocate_bytes(struct lsm *store, uint64_t *total_out)
+{
+	uint64_t free_bytes;
+
+	if (env_dir_space(store->source.pool, total_out, &free_bytes) !=
+	    LSM_OK) {
+		*total_out = UINT64_MAX;
+		return SEGMENT_MAX_BYTES;
+	}
+	return free_bytes / RELOCATE_PART < SEGMENT_MAX_BYTES
+	           ? free_bytes / RELOCATE_PART
+	           : SEGMENT_MAX_BYTES;
+}
+
+void store_segment_context(struct lsm *store, struct job_context *context)
+{
+	uint64_t total;
+
+	context->relocate_bytes = relocate_bytes(store, &total);
+	context->segment_bytes = total / SEGMENT_PART < SEGMENT_MAX_BYTES
+	                             ? total / SEGMENT_PART
+	                             : SEGMENT_MAX_BYTES;
+	context->segment_min_bytes = store->options.segment_min_bytes;
+	context->segments = &store->segments;
+	context->new_segment = store_new_segment;
+	context->segment_let_go = store_let_segment_go;
+	context->segment_damage = &store->segment_damage;
+	context->segment_bytes_written = &store->segment_bytes_written;
+}
+
+/* ---- collecting ----------------------------------------------------------- */
+
+static unsigned users(void *ctx, struct file_id id)
+{
+	const struct lsm *store = ctx;
+
+	return pool_refs(store->pool, FILE_KIND_SEGMENT, id);
+}
+
+/* A table that others name too keeps its segments, whatever we do. */
+static void mark_shared(struct lsm *store, const struct table_meta *meta,
+                        struct segment_uses *known)
+{
+	const struct segment_uses *uses = &meta->info.segments;
+
+	if (uses->count == 0 ||
+	    pool_refs(store->pool, FILE_KIND_TABLE, meta->id) <= 1)
+		return;
+	for (size_t i = 0; i < uses->count; i++)
+		segment_uses_find(known, uses->items[i].id)->shared = true;
+}
+
+static void mark_all_shared(struct lsm *store, const struct version *version,
+                            struct segment_uses *known)
+{
+	for (unsigned l = 0; l < LSM_LEVELS; l++)
+		for (size_t i = 0; i < version->levels[l].count; i++)
+			mark_shared(store, version->levels[l].tables[i], known);
+}
+
+void store_collection_init(struct collection *c)
+{
+	memset(c, 0, sizeof(*c));
+}
+
+void store_collection_release(struct collection *c)
+{
+	segment_uses_release(&c->known);
+	segment_uses_release(&c->doomed);
+	segment_uses_release(&c->movable);
+	store_collection_init(c);
+}
+
+enum lsm_err store_collection_make(struct lsm *store,
+                                   const struct version *version,
+                                   unsigned garbage_percent,
+                                   struct collection *c)
+{
+	struct collect_options options = {
+	    .garbage_percent = garbage_percent,
+	    .small_bytes = SEGMENT_SMALL_BYTES,
+	    .small_count = SEGMENT_SMALL_COUNT,
+	    .users = users,
+	    .ctx = store,
+	};
+	enum lsm_err err = version_segments(version, &c->known);
+	uint64_t total;
+
+	for (size_t i = 0; i < c->known.count; i++) {
+		c->garbage_bytes += collect_garbage(&c->known.items[i]);
+		c->live_bytes += c->known.items[i].bytes;
+	}
+	if (err == LSM_OK)
+		mark_all_shared(store, version, &c->known);
+	if (err == LSM_OK && store->options.segment_min_bytes > 0 &&
+	    !atomic_load(&store->segment_damage) &&
+	    relocate_bytes(store, &total) >= RELOCATE_MIN_BYTES)
+		err = collect_doomed(&c->known, &options, &c->doomed,
+		                     &c->movable);
+	return err;
+}
