@@ -70,6 +70,19 @@ static bool compare_state(struct lsm *store, const struct kit_state *state,
 	return true;
 }
 
+/* What was compacted away must not be ahead of what survived. */
+static bool horizon_is_reached(struct lsm *store, struct kit_why *why)
+{
+	struct lsm_stats stats;
+
+	lsm_stats(store, &stats);
+	if (stats.horizon <= stats.sequence)
+		return true;
+	return kit_fail(why, "its horizon is %llu, its sequence %llu",
+	                (unsigned long long)stats.horizon,
+	                (unsigned long long)stats.sequence);
+}
+
 bool kit_compare(struct lsm *store, const struct kit_model *model,
                  struct kit_bounds bounds, size_t *prefix_out,
                  struct kit_why *why)
@@ -84,7 +97,8 @@ bool kit_compare(struct lsm *store, const struct kit_model *model,
 	if (prefix < bounds.least || prefix > bounds.most)
 		return kit_fail(why, "it holds %zu batches, not %zu to %zu",
 		                prefix, bounds.least, bounds.most);
-	return compare_state(store, kit_model_state(model, prefix), prefix,
+	return horizon_is_reached(store, why) &&
+	       compare_state(store, kit_model_state(model, prefix), prefix,
 	                     why);
 }
 
