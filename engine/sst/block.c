@@ -144,8 +144,20 @@ static bool restart_key(const struct block_iter *it, uint32_t index,
                         size_t *offset_out, struct slice *key_out)
 {
 	struct entry entry;
+	const uint8_t *p;
+	size_t left;
 
 	*offset_out = get_u32(it->restarts + (size_t)index * RESTART_BYTES);
+	if (*offset_out >= it->entries.len)
+		return false;
+	/* The usual entry without its value, which the walk will look at. */
+	p = it->entries.data + *offset_out;
+	left = it->entries.len - *offset_out;
+	if (left >= 3 && p[0] == 0 && (p[1] | p[2]) < 0x80 &&
+	    p[1] <= left - 3) {
+		*key_out = slice_make(p + 3, p[1]);
+		return key_is_valid(*key_out);
+	}
 	if (!read_entry(it->entries, *offset_out, &entry) ||
 	    entry.shared != 0 || !key_is_valid(entry.unshared))
 		return false;
