@@ -291,6 +291,33 @@ START_TEST(covered_table_goes_unread)
 }
 END_TEST
 
+/* Values that lie in segments go with the tables that lead to them. */
+START_TEST(segments_of_covered_tables_go_unread_too)
+{
+	static char large[4096];
+
+	kit_close(&kit);
+	kit.options.segment_min_bytes = 1 << 10;
+	kit_open(&kit);
+	memset(large, 'v', sizeof(large) - 1);
+	for (char c = 'a'; c <= 'z'; c++) {
+		char key[] = {'a', 'a', c, '\0'};
+
+		kit_put(kit.store, key, large);
+	}
+	kit_put(kit.store, "bb", large);
+	ASSERT_OK(compact_all(kit.store));
+	ck_assert_uint_gt(kit_files(kit.env, KIT_POOL, ".seg"), 0);
+	delete_range("aa", "", "");
+	ck_assert_uint_eq(kit_count(kit.store, "", ""), 1);
+	ASSERT_OK(compact_all(kit.store));
+	kit_expect(kit.store, "bb", large);
+	kit_delete(kit.store, "bb");
+	ASSERT_OK(compact_all(kit.store));
+	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".seg") == 0);
+}
+END_TEST
+
 /* The background brings the tombstone to what it covers, level by level. */
 START_TEST(quiet_store_gives_the_space_back_by_itself)
 {
@@ -329,6 +356,7 @@ int main(void)
 	tcase_add_test(tc, store_with_ranges_does_not_open_with_another_length);
 	tcase_add_test(tc, deleted_range_leaves_nothing_behind);
 	tcase_add_test(tc, covered_table_goes_unread);
+	tcase_add_test(tc, segments_of_covered_tables_go_unread_too);
 	tcase_add_test(tc, quiet_store_gives_the_space_back_by_itself);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
