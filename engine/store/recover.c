@@ -10,7 +10,7 @@
  *
  * A log that other branches name too has tables and an edit of its own, so that
  * these can take its place there as well: it is replayed once for all. And where
- * another open branch still has the memtable of a sealed log, that is shared
+ * other open branches still have the memtables of all logs, these are shared
  * instead.
  *
  * A log that ends without its end record was the active one when the process
@@ -31,7 +31,7 @@ struct replay {
 	struct edit edit;       /* tables made; logs replayed */
 	uint64_t last_seq;
 	int64_t counters[LSM_COUNTERS];
-	size_t log_count; /* of the branch's logs; the others are shared */
+	size_t log_count; /* 0 where memtables are shared instead */
 	bool cut;         /* a log was torn: later ones hold nothing */
 	bool rehearsal;   /* only look whether it can be done */
 };
@@ -274,19 +274,35 @@ static enum lsm_err replay_logs(struct replay *replay)
 
 /* ---- standing ready --------------------------------------------------------------- */
 
-/* Queue the memtables that other branches still have, of the last logs. */
+static void drop_shared(struct lsm *store)
+{
+	while (store->oldest_sealed != NULL) {
+		struct generation *gen = store->oldest_sealed;
+
+		store->oldest_sealed = gen->newer;
+		generation_unref(gen);
+	}
+	store->newest_sealed = NULL;
+}
+
+/*
+ * Queue the memtables of the logs where other branches still have them all. Else
+ * all logs are replayed: who waits for credit to replay one must not keep a
+ * memtable, and with it the credit, that others give back by flushing it.
+ */
 static enum lsm_err share_memtables(struct lsm *store, struct replay *replay)
 {
 	const struct log_ref *logs = store->state.logs;
-	size_t count = store->state.log_count;
 	struct generation *gen, *found;
 	enum lsm_err err = LSM_OK;
 
-	while (err == LSM_OK && count > 0) {
+	for (size_t i = store->state.log_count; err == LSM_OK && i > 0; i--) {
 		found = home_find_sealed(store->home, store->branch,
-		                         logs[count - 1].id);
-		if (found == NULL)
-			break;
+		                         logs[i - 1].id);
+		if (found == NULL) {
+			drop_shared(store);
+			return LSM_OK;
+		}
 		err = generation_share(found, &gen);
 		generation_unref(found);
 		if (err != LSM_OK)
@@ -295,9 +311,9 @@ static enum lsm_err share_memtables(struct lsm *store, struct replay *replay)
 		store->oldest_sealed = gen;
 		if (store->newest_sealed == NULL)
 			store->newest_sealed = gen;
-		count--;
 	}
-	replay->log_count = count;
+	if (err == LSM_OK)
+		replay->log_count = 0;
 	return err;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_threads.c: everything at once on one store: writers, readers, snapshots,
- * iterators both ways, syncs, flushes, compactions and exports.
+ * iterators both ways, syncs, flushes, compactions, exports and branches.
  *
  * Each writer owns some keys and writes rising numbers, one round a batch: all
  * its keys get the round's number together, and its merged key gets a byte. So
@@ -29,7 +29,8 @@ enum {
 	VALUE_BYTES = 64,
 	KEY_BYTES = 8,
 	PREFIX_BYTES = 2, /* that one writer's keys begin with */
-	MIXED_THREADS = WRITERS + READERS + 5,
+	BRANCHERS = 2,
+	MIXED_THREADS = WRITERS + READERS + 5 + BRANCHERS,
 };
 
 struct worker {
@@ -335,23 +336,80 @@ static void run_compacter(struct worker *worker)
 	}
 }
 
-static bool check_child(struct worker *worker, const char *path,
-                        const uint64_t least[WRITERS])
+static void see_acknowledged(uint64_t least[WRITERS])
 {
-	struct lsm *child;
-	uint64_t round;
-	bool good;
+	for (unsigned i = 0; i < WRITERS; i++)
+		least[i] = atomic_load(&t.acknowledged[i]);
+}
 
-	if (!must(worker, lsm_open(t.runtime, path, &t.options, &child),
-	          "open"))
-		return false;
-	good = true;
+static bool check_rounds(struct worker *worker, struct lsm *child,
+                         const uint64_t least[WRITERS])
+{
+	uint64_t round;
+	bool good = true;
+
 	for (unsigned i = 0; good && i < WRITERS; i++) {
 		good = check_writer(worker, child, NULL, i, least[i], &round);
 		if (good && (int64_t)round != lsm_counter(child, i))
 			good = complain(worker, "a counter is off", LSM_OK);
 	}
+	return good;
+}
+
+static bool check_child(struct worker *worker, const char *path,
+                        const uint64_t least[WRITERS])
+{
+	struct lsm *child;
+	bool good;
+
+	if (!must(worker, lsm_open(t.runtime, path, &t.options, &child),
+	          "open"))
+		return false;
+	good = check_rounds(worker, child, least);
 	return must(worker, lsm_close(child), "close") && good;
+}
+
+/* A branch, written to, with a snapshot of its own; then both are deleted. */
+static bool one_branch(struct worker *worker, const char *name,
+                       const char *snap_name)
+{
+	struct lsm *child = NULL, *snap = NULL;
+	uint64_t least[WRITERS];
+	bool good;
+
+	see_acknowledged(least);
+	if (!must(worker, lsm_branch_create(t.store, name, false, NULL),
+	          "fork") ||
+	    !must(worker, lsm_branch_open(t.store, name, NULL, &child),
+	          "open a branch"))
+		return false;
+	good = check_rounds(worker, child, least) &&
+	       must(worker, kit_try_put(child, "own", name), "write") &&
+	       must(worker, lsm_branch_create(child, snap_name, true, NULL),
+	            "snapshot") &&
+	       must(worker, kit_try_put(child, "own", "later"), "write") &&
+	       must(worker, lsm_branch_open(t.store, snap_name, NULL, &snap),
+	            "open a snapshot") &&
+	       check_rounds(worker, snap, least);
+	good = must(worker, lsm_close(child), "close a branch") && good;
+	good = must(worker, lsm_close(snap), "close a snapshot") && good;
+	return must(worker, lsm_branch_delete(t.store, name, true), "delete") &&
+	       good;
+}
+
+static void run_brancher(struct worker *worker)
+{
+	bool good = true;
+
+	while (good && !atomic_load(&t.stop)) {
+		char name[32], snap_name[48];
+
+		snprintf(name, sizeof(name), "b%u-%" PRIu64, worker->index,
+		         worker->rounds++);
+		snprintf(snap_name, sizeof(snap_name), "%s-snap", name);
+		good = one_branch(worker, name, snap_name);
+		rest(5);
+	}
 }
 
 static bool remove_child(struct worker *worker, const char *path)
@@ -376,8 +434,7 @@ static void run_forker(struct worker *worker)
 		snprintf(path, sizeof(path), "%s/fork%" PRIu64,
 		         strcmp(t.path, "/") == 0 ? "" : t.path,
 		         worker->rounds++);
-		for (unsigned i = 0; i < WRITERS; i++)
-			least[i] = atomic_load(&t.acknowledged[i]);
+		see_acknowledged(least);
 		if (!must(worker, lsm_export(t.store, path, &info), "export") ||
 		    !check_child(worker, path, least) ||
 		    !remove_child(worker, path))
@@ -428,6 +485,8 @@ static void work(void)
 	add(run_flusher, 0);
 	add(run_compacter, 0);
 	add(run_forker, 0);
+	for (unsigned i = 0; i < BRANCHERS; i++)
+		add(run_brancher, i);
 	while (!atomic_load(&t.stop) && !kit_pause(until))
 		continue;
 	atomic_store(&t.stop, true);
