@@ -60,6 +60,10 @@ unsigned pick_level_sizes(const struct version *version,
 size_t pick_l0_tables(const struct version *version,
                       const struct pick_options *options);
 
+/* Whether L0 has more than it is to have. */
+bool pick_l0_is_due(struct version *version,
+                    const struct pick_options *options);
+
 /* Whether a job of L0 is due and comes before any of a deeper level. */
 bool pick_l0_goes_first(struct version *version,
                         const struct pick_options *options);

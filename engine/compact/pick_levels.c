@@ -251,6 +251,14 @@ unsigned pick_triggered_level(const struct picker *picker)
 	return urgent;
 }
 
+bool pick_l0_is_due(struct version *version, const struct pick_options *options)
+{
+	struct picker picker;
+
+	pick_init(&picker, version, options);
+	return l0_is_due(&picker);
+}
+
 bool pick_l0_goes_first(struct version *version,
                         const struct pick_options *options)
 {

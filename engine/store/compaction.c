@@ -72,6 +72,18 @@ void store_note_l0(struct lsm *store)
 	version_unref(version);
 }
 
+bool store_l0_is_due(struct lsm *store)
+{
+	struct version *version = present_version(store);
+	struct pick_options options;
+	bool due;
+
+	store_pick_options(store, PICK_TRIGGER, &options);
+	due = pick_l0_is_due(version, &options);
+	version_unref(version);
+	return due;
+}
+
 void store_forget_l0(struct lsm *store)
 {
 	if (atomic_exchange(&store->l0_waits, false))
@@ -271,6 +283,8 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 		    plan.level > 0 && !pick_is_behind(version, &options);
 		err = carry_out(&running, version, &plan, &collection);
 	}
+	if (err == LSM_OK && *done_out) /* a flush may be held */
+		worker_submit(store->runtime->workers, &store->flush_job, 0);
 	if (progress != NULL)
 		advance(progress, running.written);
 	compact_plan_release(&plan);
@@ -340,8 +354,6 @@ void store_compact_run(struct worker_job *job)
 		return;
 	}
 	store->compact_retry_ms = 0;
-	if (done)
-		worker_submit(workers, &store->flush_job, 0); /* if it is held */
 	if (done)
 		worker_submit(workers, job, 0);
 	else if (store->runtime->options.period_ms > 0)

@@ -55,23 +55,25 @@ static enum lsm_err record_horizon(struct lsm *store, uint64_t up_to)
 	return err;
 }
 
-/* L0 that fills up meanwhile is dealt with by its triggers, not by rewriting
-   the level below it for each table. */
+/*
+ * L0 that fills up meanwhile, and what keeps it from being emptied, is dealt with
+ * by triggers: writers may be waiting for that. But only every other time, so
+ * that what was asked for comes to its end however much is written.
+ */
 static enum lsm_err compact_old(struct lsm *store,
                                 struct compact_progress *progress)
 {
 	/* Of its own: every table of the last level is rewritten once at most. */
 	struct buf cursor[LSM_LEVELS] = {BUF_INIT};
-	bool done = true;
+	bool urgent = false, done = true;
 	enum lsm_err err = LSM_OK;
 
 	while (err == LSM_OK && done) {
-		bool l0_waits = atomic_load(&store->l0_waits);
-
-		err = store_compact_once(
-		    store, l0_waits ? PICK_TRIGGER : PICK_ALL,
-		    l0_waits ? NULL : cursor, progress, &done);
-		done = done || l0_waits;
+		urgent = !urgent && store_l0_is_due(store);
+		err =
+		    store_compact_once(store, urgent ? PICK_TRIGGER : PICK_ALL,
+		                       urgent ? NULL : cursor, progress, &done);
+		done = done || urgent;
 	}
 	for (unsigned level = 0; level < LSM_LEVELS; level++)
 		buf_release(&cursor[level]);

@@ -413,6 +413,9 @@ void store_pick_options(const struct lsm *store, enum pick_why why,
 
 void store_compact_run(struct worker_job *job);
 
+/* Whether L0 has more than it is to have. */
+bool store_l0_is_due(struct lsm *store);
+
 /* What somebody is told of a row of compactions. */
 struct compact_progress {
 	const struct lsm_compaction *how;

@@ -291,6 +291,7 @@ START_TEST(overfull_base_level_goes_before_l0)
 	struct version *version = PICK_VERSION(specs);
 	struct compact_plan plan;
 
+	ck_assert(pick_l0_is_due(version, &pick_defaults));
 	ck_assert(!pick_l0_goes_first(version, &pick_defaults));
 	ck_assert(pick_is_behind(version, &pick_defaults));
 	ck_assert(pick_plan(version, PICK_TRIGGER, &plan));
@@ -306,6 +307,8 @@ START_TEST(nobody_yields_to_l0_that_is_not_due)
 	struct version *version = PICK_VERSION(specs);
 	struct version *empty = pick_version(NULL, 0);
 
+	ck_assert(!pick_l0_is_due(version, &pick_defaults));
+	ck_assert(!pick_l0_is_due(empty, &pick_defaults));
 	ck_assert(!pick_l0_goes_first(version, &pick_defaults));
 	ck_assert(!pick_l0_goes_first(empty, &pick_defaults));
 	ck_assert(!pick_is_behind(empty, &pick_defaults));
