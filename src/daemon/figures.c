@@ -144,6 +144,18 @@ static json_t *jobs_part(uint64_t count, uint64_t bytes, bool *failed)
 	return part;
 }
 
+static json_t *segments_part(const struct lsm_stats *stats, bool *failed)
+{
+	json_t *part = json_object();
+
+	add(part, "files", stats->segments.files, failed);
+	add(part, "bytes", stats->segments.bytes, failed);
+	add(part, "live_bytes", stats->segments.live_bytes, failed);
+	add(part, "garbage_bytes", stats->segments.garbage_bytes, failed);
+	add(part, "bytes_written", stats->segments.bytes_written, failed);
+	return part;
+}
+
 static json_t *fs_part(const struct figures_source *source, bool *failed)
 {
 	struct fs_usage usage = {0};
@@ -201,6 +213,7 @@ json_t *figures_collect(const struct figures_source *source)
 	         jobs_part(stats.compactions.count, stats.compactions.bytes,
 	                   &failed),
 	         &failed);
+	add_part(all, "segments", segments_part(&stats, &failed), &failed);
 	add(all, "sequence", stats.sequence, &failed);
 	add(all, "horizon", stats.horizon, &failed);
 	add(all, "log_bytes", stats.log_bytes, &failed);
