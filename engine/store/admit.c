@@ -115,6 +115,15 @@ static enum lsm_err may_grow(struct lsm *store, uint64_t bytes, bool shrinking)
 
 /* ---- credit ----------------------------------------------------------------- */
 
+/* About what a batch is that asks for so much credit: without the block that its
+   arena may have to add, and without the third that blocks may waste. */
+static uint64_t likely_bytes(const struct lsm *store, uint64_t credit)
+{
+	if (credit <= store->max_block_bytes)
+		return credit;
+	return (credit - store->max_block_bytes) / 4 * 3;
+}
+
 uint64_t lsm_admission_bound(const struct lsm *store, size_t entries,
                              size_t bytes)
 {
@@ -142,7 +151,7 @@ enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 	if (err == LSM_ERR_NOSPACE)
 		err = wait_for_space(store, bytes);
 	if (err == LSM_OK && !shrinking)
-		slow_wait(store, bytes);
+		slow_wait(store, likely_bytes(store, bytes));
 	if (err == LSM_OK)
 		err = credit_take(store->credit, (int64_t)bytes, shrinking);
 	if (err == LSM_OK) {
@@ -162,7 +171,8 @@ bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 	    !credit_try_take(store->credit, (int64_t)bytes))
 		return false;
 	if (!shrinking)
-		(void)slow_take(store, bytes); /* nothing, or next to it */
+		/* Nothing to wait for, or next to it. */
+		(void)slow_take(store, likely_bytes(store, bytes));
 	admission_out->store = store;
 	admission_out->bytes = bytes;
 	return true;
@@ -254,7 +264,7 @@ enum lsm_err lsm_admit_async(struct lsm *store, uint64_t bytes, bool shrinking,
 	/* Set first: it may be granted before the call below returns. */
 	request->admission = (struct lsm_admission){store, bytes};
 	waiting_of(request)->shrinking = shrinking;
-	wait_ns = shrinking ? 0 : slow_take(store, bytes);
+	wait_ns = shrinking ? 0 : slow_take(store, likely_bytes(store, bytes));
 	if (wait_ns == 0)
 		return take_async(request, granted_out);
 	slow_defer(store, &waiting_of(request)->as.slow, wait_ns);

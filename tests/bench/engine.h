@@ -37,6 +37,7 @@ struct engine {
 	const char *note; /* what is not equal, or NULL */
 	bool is_rival;    /* what ours is compared with */
 	bool chunks_only; /* meant for large values */
+	bool if_named;    /* takes part only where -e names it */
 
 	enum lsm_err (*open)(const struct engine_settings *settings,
 	                     const char *path, bool create,
@@ -70,7 +71,7 @@ struct engine {
 /* The engines that this build has, ours first; NULL ends them. */
 extern const struct engine *const engines[];
 
-extern const struct engine engine_lsm;
+extern const struct engine engine_lsm, engine_lsm_unpaced;
 extern const struct engine engine_rocksdb, engine_rocksdb_blob;
 extern const struct engine engine_leveldb;
 extern const struct engine engine_lmdb;

@@ -41,9 +41,9 @@ static enum lsm_err lsm_close_db(struct bench_db *db)
 	return told("close", err);
 }
 
-static enum lsm_err lsm_open_db(const struct engine_settings *settings,
-                                const char *path, bool create,
-                                struct bench_db **db_out)
+static enum lsm_err open_with(const struct engine_settings *settings,
+                              const char *path, bool create, uint32_t l0_slow,
+                              struct bench_db **db_out)
 {
 	struct lsm_runtime_options runtime_options;
 	struct lsm_options options;
@@ -63,6 +63,7 @@ static enum lsm_err lsm_open_db(const struct engine_settings *settings,
 	options.block_bytes = settings->block_bytes;
 	options.table_bytes = settings->table_bytes;
 	options.level_base_bytes = settings->level_base_bytes;
+	options.l0_slow = l0_slow;
 
 	if (create)
 		err = lsm_create(NULL, path, slice_make(NULL, 0));
@@ -75,6 +76,21 @@ static enum lsm_err lsm_open_db(const struct engine_settings *settings,
 	else
 		(void)lsm_close_db(db);
 	return told("open", err);
+}
+
+static enum lsm_err lsm_open_db(const struct engine_settings *settings,
+                                const char *path, bool create,
+                                struct bench_db **db_out)
+{
+	return open_with(settings, path, create, 0, db_out);
+}
+
+/* Nothing but credit slows its writers. */
+static enum lsm_err lsm_open_unpaced(const struct engine_settings *settings,
+                                     const char *path, bool create,
+                                     struct bench_db **db_out)
+{
+	return open_with(settings, path, create, UINT32_MAX, db_out);
 }
 
 static void lsm_session_close(struct bench_session *session)
@@ -176,18 +192,22 @@ static enum lsm_err lsm_settle(struct bench_db *db)
 	return told("settle", err);
 }
 
+#define LSM_CALLS                                                              \
+	.close = lsm_close_db, .session_open = lsm_session_open,               \
+	.session_close = lsm_session_close, .put = lsm_put, .del = lsm_del,    \
+	.patch = lsm_patch, .commit = lsm_commit, .get = lsm_get_value,        \
+	.scan = lsm_scan, .sync = lsm_sync_db, .settle = lsm_settle
+
 const struct engine engine_lsm = {
     .name = "lsm",
     .open = lsm_open_db,
-    .close = lsm_close_db,
-    .session_open = lsm_session_open,
-    .session_close = lsm_session_close,
-    .put = lsm_put,
-    .del = lsm_del,
-    .patch = lsm_patch,
-    .commit = lsm_commit,
-    .get = lsm_get_value,
-    .scan = lsm_scan,
-    .sync = lsm_sync_db,
-    .settle = lsm_settle,
+    LSM_CALLS,
+};
+
+const struct engine engine_lsm_unpaced = {
+    .name = "lsm-unpaced",
+    .note = "ours with nothing but credit to slow writers down, if named",
+    .if_named = true,
+    .open = lsm_open_unpaced,
+    LSM_CALLS,
 };

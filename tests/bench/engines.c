@@ -8,6 +8,7 @@ enum { PAUSE_NS = 2000000 };
 
 const struct engine *const engines[] = {
     &engine_lsm,
+    &engine_lsm_unpaced,
 #ifdef HAVE_ROCKSDB
     &engine_rocksdb,
     &engine_rocksdb_blob,

@@ -23,6 +23,8 @@ static bool takes_part(const struct options *options,
 {
 	if (options->engines[0] != NULL)
 		return options_names(options->engines, engine->name);
+	if (engine->if_named)
+		return false;
 	if (workload->rivals_only && engine != &engine_lsm && !engine->is_rival)
 		return false;
 	return workload->chunks || !engine->chunks_only;

@@ -19,6 +19,10 @@ mkdir "$work/disk"
 "$kvbench" --full --scale=0.0001 --repeat=1 --minutes=0.01 \
 	--json="$work/figures" "$work/disk" >"$work/out" ||
 	fault "$(tail -n 20 "$work/out")"
+"$kvbench" --workloads=seq-100 --engines=lsm-unpaced --scale=0.0001 --repeat=1 \
+	--json="$work/named" "$work/disk" >"$work/out" ||
+	fault "$(tail -n 20 "$work/out")"
+cat "$work/named" >>"$work/figures"
 grep '^[a-z]' "$work/list" | sed 's/ .*//' >"$work/names"
 grep -q . "$work/names" || fault "it lists nothing"
 while read -r name; do

@@ -163,6 +163,19 @@ START_TEST(merges_are_counted_down_to_the_newest_base)
 }
 END_TEST
 
+START_TEST(key_and_value_are_copied)
+{
+	char user[] = "k", value[] = "mine";
+
+	ck_assert_int_eq(
+	    write_one(mem, slice_str(user), 1, KEY_PUT, slice_str(value)),
+	    LSM_OK);
+	user[0] = 'x';
+	memset(value, '?', sizeof(value) - 1);
+	assert_seen("k", 9, "1=mine");
+}
+END_TEST
+
 START_TEST(batch_is_invisible_until_applied)
 {
 	struct memtable_chain chain = {NULL, NULL};
@@ -484,6 +497,7 @@ int main(void)
 	tcase_add_test(tc, get_stops_when_the_visitor_says_so);
 	tcase_add_test(tc, key_over_the_limit_is_not_found);
 	tcase_add_test(tc, merges_are_counted_down_to_the_newest_base);
+	tcase_add_test(tc, key_and_value_are_copied);
 	tcase_add_test(tc, batch_is_invisible_until_applied);
 	tcase_add_test(tc, iterator_goes_both_ways);
 	tcase_add_test(tc, iterator_walks_all_and_holds_the_table);

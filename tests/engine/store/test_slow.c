@@ -85,6 +85,33 @@ START_TEST(writers_are_slowed_from_the_slow_line_on)
 }
 END_TEST
 
+/* Not of all the credit that it asks for in case its arena must grow. */
+START_TEST(a_small_write_takes_a_small_share)
+{
+	const uint64_t ns_per_kib =
+	    UINT64_C(1000000000) * 1024 / PACE_RATE_LEAST;
+	uint64_t start, end, clock;
+
+	kit_create(&kit);
+	stop_compaction();
+	add_tables(STOP - 1);
+	sync_lock(&kit.store->slow.mu);
+	kit.store->slow.flush_rate = 1;
+	kit.store->slow.compact_rate = 1;
+	kit.store->slow.clock_ns = 0;
+	sync_unlock(&kit.store->slow.mu);
+	start = sync_now_ns();
+	kit_put(kit.store, "a", "1");
+	end = sync_now_ns();
+	sync_lock(&kit.store->slow.mu);
+	clock = kit.store->slow.clock_ns;
+	sync_unlock(&kit.store->slow.mu);
+	ck_assert_uint_gt(clock, start);
+	ck_assert_uint_lt(clock, end + ns_per_kib);
+	let_compaction_go();
+}
+END_TEST
+
 START_TEST(deletions_are_not_slowed)
 {
 	struct lsm_admission admission;
@@ -304,6 +331,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, writers_are_slowed_from_the_slow_line_on);
+	tcase_add_test(tc, a_small_write_takes_a_small_share);
 	tcase_add_test(tc, deletions_are_not_slowed);
 	tcase_add_test(tc, nothing_is_slowed_when_that_is_switched_off);
 	tcase_add_test(tc, request_is_set_aside_and_granted_later);
