@@ -410,9 +410,9 @@ static enum lsm_err rehearse(struct lsm *store, size_t log_count)
 }
 
 /*
- * Open every table and every segment once: one that is missing, or whose header
- * or footer is damaged, has the store refused rather than much of it unreadable. A
- * read-only store opens all the same, to save what can be read.
+ * Open every table and every segment once: one that is missing, or whose header,
+ * footer or top index is damaged, has the store refused rather than much of it
+ * unreadable. A read-only store opens all the same, to save what can be read.
  */
 static enum lsm_err open_segments(struct lsm *store)
 {
