@@ -180,22 +180,15 @@ enum lsm_err manifest_write_list(const struct manifest_place *place,
                                  struct file_id id,
                                  struct manifest_state *state)
 {
-	struct manifest_state bare;
 	struct buf payload = BUF_INIT;
 	struct edit edit;
 	char name[FILE_NAME_MAX_BYTES];
 	enum lsm_err err;
 
-	/* In what the tables alone differ from nothing. */
-	manifest_state_init(&bare);
-	bare.version = state->version;
-	err = manifest_state_diff(&bare, &edit);
-	if (err != LSM_OK)
-		return err;
-	edit.has_next_number = false;
-	edit.has_flushed = false;
-
-	err = encode_edit(&edit, &payload);
+	edit_init(&edit);
+	err = manifest_state_add_tables(state, &edit);
+	if (err == LSM_OK)
+		err = encode_edit(&edit, &payload);
 	if (err != LSM_OK)
 		goto out;
 	err = write_list_file(place, id, buf_slice(&payload));

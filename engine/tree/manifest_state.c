@@ -18,6 +18,7 @@ void manifest_state_release(struct manifest_state *state)
 	version_unref(state->version);
 	free(state->logs);
 	free(state->list_tables);
+	table_diff_release(&state->diff);
 	buf_release(&state->base);
 	manifest_state_init(state);
 }
@@ -27,6 +28,8 @@ enum lsm_err manifest_state_copy(const struct manifest_state *from,
 {
 	struct log_ref *logs;
 	struct edit_removal *list_tables;
+	const struct edit nothing = {.added_count = 0};
+	struct table_diff diff = {.added_count = 0};
 	struct buf base = BUF_INIT;
 
 	manifest_state_init(to_out);
@@ -34,9 +37,11 @@ enum lsm_err manifest_state_copy(const struct manifest_state *from,
 	logs = calloc(from->log_count + 1, sizeof(*logs));
 	list_tables = calloc(from->list_table_count + 1, sizeof(*list_tables));
 	if (logs == NULL || list_tables == NULL ||
-	    buf_set(&base, buf_slice(&from->base)) != LSM_OK) {
+	    buf_set(&base, buf_slice(&from->base)) != LSM_OK ||
+	    table_diff_after(&from->diff, &nothing, &diff) != LSM_OK) {
 		free(logs);
 		free(list_tables);
+		buf_release(&base);
 		return LSM_ERR_NOMEM;
 	}
 	for (size_t i = 0; i < from->log_count; i++)
@@ -47,6 +52,7 @@ enum lsm_err manifest_state_copy(const struct manifest_state *from,
 	to_out->logs = logs;
 	to_out->list_tables = list_tables;
 	to_out->base = base;
+	to_out->diff = diff;
 	if (to_out->version != NULL)
 		version_ref(to_out->version);
 	return LSM_OK;
@@ -131,6 +137,7 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 {
 	struct version *version;
 	struct log_ref *logs = NULL;
+	struct table_diff diff = {.added_count = 0};
 	struct buf base = BUF_INIT;
 	size_t log_count;
 	enum lsm_err err;
@@ -143,6 +150,8 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 	err = apply_to_logs(state, edit, &logs, &log_count);
 	if (err == LSM_OK && state->base.len > 0)
 		err = manifest_base_after(buf_slice(&state->base), edit, &base);
+	if (err == LSM_OK)
+		err = table_diff_after(&state->diff, edit, &diff);
 	if (err != LSM_OK) {
 		version_unref(version);
 		free(logs);
@@ -155,6 +164,8 @@ enum lsm_err manifest_state_apply(struct manifest_state *state,
 	free(state->logs);
 	state->logs = logs;
 	state->log_count = log_count;
+	table_diff_release(&state->diff);
+	state->diff = diff;
 	buf_swap(&state->base, &base);
 	buf_release(&base);
 	if (edit->has_next_number)
@@ -206,6 +217,7 @@ enum lsm_err manifest_state_set_list(struct manifest_state *state,
 	}
 	qsort(tables, count, sizeof(*tables), compare_list_tables);
 	free(state->list_tables);
+	table_diff_release(&state->diff);
 	state->list_tables = tables;
 	state->list_table_count = count;
 	state->list = id;
@@ -221,61 +233,29 @@ struct file_id *manifest_state_listed(const struct manifest_state *state)
 	return ids;
 }
 
-/* Whether the base list has the table at this level; `kept` marks those. */
-static bool is_listed(const struct manifest_state *state, unsigned level,
-                      struct file_id id, bool *kept)
+enum lsm_err manifest_state_add_tables(const struct manifest_state *state,
+                                       struct edit *edit)
 {
-	struct edit_removal wanted = {.level = (uint8_t)level, .id = id};
-	const struct edit_removal *found;
-
-	if (state->list_table_count == 0)
-		return false;
-	found = bsearch(&wanted, state->list_tables, state->list_table_count,
-	                sizeof(wanted), compare_list_tables);
-	if (found == NULL || found->level != level)
-		return false;
-	kept[found - state->list_tables] = true;
-	return true;
-}
-
-static enum lsm_err diff_tables(const struct manifest_state *state, bool *kept,
-                                struct edit *edit)
-{
-	const struct edit_removal *listed = state->list_tables;
 	enum lsm_err err = LSM_OK;
 
 	for (unsigned i = 0; state->version != NULL && i < LSM_LEVELS; i++) {
 		const struct level *level = &state->version->levels[i];
 
-		for (size_t j = 0; j < level->count; j++) {
-			if (is_listed(state, i, level->tables[j]->id, kept))
-				continue;
+		for (size_t j = 0; err == LSM_OK && j < level->count; j++)
 			err = edit_add_table(edit, i, level->tables[j]);
-			if (err != LSM_OK)
-				return err;
-		}
 	}
-	for (size_t i = 0; err == LSM_OK && i < state->list_table_count; i++)
-		if (!kept[i])
-			err = edit_remove_table(edit, listed[i].level,
-			                        listed[i].id);
 	return err;
 }
 
 enum lsm_err manifest_state_diff(const struct manifest_state *state,
                                  struct edit *edit)
 {
-	bool *kept;
 	enum lsm_err err;
 
 	edit_init(edit);
-	kept = calloc(state->list_table_count + 1, sizeof(*kept));
-	if (kept == NULL)
-		return LSM_ERR_NOMEM;
-	err = diff_tables(state, kept, edit);
+	err = table_diff_tell(&state->diff, edit);
 	for (size_t i = 0; err == LSM_OK && i < state->log_count; i++)
 		err = edit_add_log(edit, state->logs[i]);
-	free(kept);
 	if (err != LSM_OK) {
 		edit_release(edit);
 		return err;

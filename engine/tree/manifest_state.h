@@ -8,7 +8,7 @@
 #ifndef LSM_TREE_MANIFEST_STATE_H
 #define LSM_TREE_MANIFEST_STATE_H
 
-#include "tree/edit.h"
+#include "tree/table_diff.h"
 
 enum { BRANCH_NAME_MAX_BYTES = 255 };
 
@@ -34,6 +34,8 @@ struct manifest_state {
 	struct edit_removal *list_tables; /* what the base list holds, sorted by
 	                                     id; owned */
 	size_t list_table_count;
+	struct table_diff
+	    diff; /* in which tables the version differs from it */
 	uint64_t manifest_number; /* of the one in force; 0: none yet */
 	struct buf
 	    base; /* the fork point (manifest_base.h); empty: none kept */
@@ -62,6 +64,11 @@ manifest_state_set_list(struct manifest_state *state, struct file_id id);
 
 /* A copy of the ids in the base list, sorted, to be freed; NULL: no memory. */
 struct file_id *manifest_state_listed(const struct manifest_state *state);
+
+/* Add all tables of the state to the edit. Errors: NOMEM. */
+LSM_MUST_CHECK enum lsm_err
+manifest_state_add_tables(const struct manifest_state *state,
+                          struct edit *edit);
 
 /*
  * Put into *edit, initialised here, all in which the state differs from its

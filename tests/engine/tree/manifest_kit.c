@@ -260,8 +260,9 @@ void fingerprint(const struct manifest_state *state, struct buf *out)
 	must_be_ok(append_u8(out, branch->read_only));
 	must_be_ok(append_prefixed(out, slice_str(branch->name)));
 	/* In what it differs from no list at all. */
-	bare.list_table_count = 0;
+	memset(&bare.diff, 0, sizeof(bare.diff));
 	must_be_ok(manifest_state_diff(&bare, &edit));
+	must_be_ok(manifest_state_add_tables(state, &edit));
 	must_be_ok(edit_encode(&edit, out));
 	edit_release(&edit);
 }
