@@ -22,7 +22,8 @@ struct job_control {
 	/* Another so many bytes went into tables and segments: may wait, and may end the
 	   job, which then fails with what is returned. */
 	enum lsm_err (*step)(void *ctx, uint64_t bytes);
-	/* Asked at each place where the job could end early: is it to? */
+	/* Asked at each place where the job could end early: is it to? And
+	   before each copy of a value: is it to be left where it is? */
 	bool (*yield)(void *ctx);
 	/* Syncing a table of so many bytes took so long. */
 	void (*synced)(void *ctx, uint64_t bytes, uint64_t ns);

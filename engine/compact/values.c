@@ -161,6 +161,19 @@ static enum lsm_err relocate(struct values *values, const struct pointer *from,
 	return become_pointer(values, &to, ikey, value);
 }
 
+/* Whether the job may copy another frame: not past its share, nor while what is
+   more urgent waits for it; but one at least, so that it comes to an end. */
+static bool may_relocate(const struct values *values)
+{
+	const struct job_context *context = values->context;
+	const struct job_control *control = &context->control;
+
+	if (values->relocated_bytes >= context->relocate_bytes)
+		return false;
+	return values->relocated_bytes == 0 || control->yield == NULL ||
+	       !control->yield(control->ctx);
+}
+
 enum lsm_err values_place(struct values *values, struct slice *ikey,
                           struct slice *value)
 {
@@ -173,9 +186,9 @@ enum lsm_err values_place(struct values *values, struct slice *ikey,
 	    value->len <= LSM_VALUE_MAX_BYTES)
 		return separate(values, ikey, value);
 	if (kind == KEY_POINTER && context->doomed != NULL &&
-	    values->relocated_bytes < context->relocate_bytes &&
 	    pointer_decode(*value, &pointer) &&
-	    segment_uses_find(context->doomed, pointer.segment) != NULL)
+	    segment_uses_find(context->doomed, pointer.segment) != NULL &&
+	    may_relocate(values))
 		return relocate(values, &pointer, ikey, value);
 	return LSM_OK;
 }

@@ -210,8 +210,8 @@ static uint64_t oldest_snapshot(struct lsm *store)
 	return seq;
 }
 
-/* The most urgent compaction. Segments are emptied when nothing else is urgent,
-   or once they hold more garbage than values. */
+/* The most urgent compaction. Segments are emptied when nothing else is due, or
+   once they hold more garbage than values and L0 does not wait. */
 static enum lsm_err choose(struct lsm *store, struct version *version,
                            const struct pick_options *options,
                            struct buf *cursor, struct collection *collection,
@@ -222,7 +222,9 @@ static enum lsm_err choose(struct lsm *store, struct version *version,
 	enum lsm_err err =
 	    store_collection_make(store, version, percent, collection);
 
-	if (err == LSM_OK && collection->garbage_bytes > collection->live_bytes)
+	if (err == LSM_OK &&
+	    collection->garbage_bytes > collection->live_bytes &&
+	    !pick_l0_goes_first(version, options))
 		err = collect_pick(version, &collection->doomed, plan, due_out);
 	if (err == LSM_OK && !*due_out)
 		err = pick_compaction(version, options, cursor, plan, due_out);
