@@ -20,7 +20,11 @@
 
 #include "tree/manifest_base.h"
 
-enum { FORK_TMP_NAME_BYTES = 256 };
+enum {
+	FORK_TMP_NAME_BYTES = 256,
+	FORK_SMALL_MAX = 2, /* small memtables that may await their flush... */
+	FORK_SMALL_BYTES = 1 << 20, /* ...of together so many bytes of log */
+};
 
 /* ---- the beginning ------------------------------------------------------------- */
 
@@ -110,6 +114,38 @@ static enum lsm_err sync_sealed(struct fork *fork)
 	return LSM_ERR_POISONED;
 }
 
+/* Whether so little awaits its flush, in so many logs, that waiting is better:
+   needs tree_mu. */
+static bool has_small_backlog(struct lsm *store)
+{
+	uint64_t bytes = 0;
+	size_t count = 0;
+
+	sync_assert_held(&store->tree_mu);
+	for (struct generation *g = store->oldest_sealed; g != NULL;
+	     g = g->newer) {
+		bytes += g->log_bytes;
+		count++;
+	}
+	return count >= FORK_SMALL_MAX && bytes < FORK_SMALL_BYTES &&
+	       store->flush_err == LSM_OK &&
+	       atomic_load(&store->failed) == LSM_OK;
+}
+
+/*
+ * Who forks and writes a little in turn would leave a log for each fork, named by
+ * all forks after it; and each flush would have to land in them all, which takes
+ * the longer the more there are. So at most a few small ones are ahead of it. A
+ * large memtable is not waited for, nor a flush that fails.
+ */
+static void await_small_flushes(struct lsm *store)
+{
+	sync_lock(&store->tree_mu);
+	while (has_small_backlog(store))
+		sync_wait(&store->changed, &store->tree_mu);
+	sync_unlock(&store->tree_mu);
+}
+
 enum lsm_err fork_begin(struct fork *fork, struct lsm *store,
                         struct branch *child, bool *registered_out)
 {
@@ -122,6 +158,8 @@ enum lsm_err fork_begin(struct fork *fork, struct lsm *store,
 		*registered_out = false;
 	if (store->home->read_only)
 		return LSM_ERR_READ_ONLY;
+	if (child != NULL)
+		await_small_flushes(store);
 	/* A branch that is not written to has nothing to seal. */
 	if (!store->options.read_only)
 		err = store_lead_and_seal(store);
