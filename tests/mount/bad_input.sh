@@ -39,6 +39,8 @@ i=0
 while [ "$i" -lt 50 ]; do
 	i=$((i + 1))
 	echo "$i" >"$mnt/folder/$i"
+	# Inline, so that tables hold more than names and attributes.
+	head -c 4000 /dev/urandom >"$mnt/folder/inline$i"
 done
 cp -a "$mnt/." "$scratch/contents"
 stop_mount "$mnt"
@@ -261,6 +263,8 @@ damage_file "a damaged CURRENT" "$(inside -name CURRENT)" 2
 claim_number "is always refused" "$refusals" -eq 4
 damage_file "a damaged table" "$(inside -name '*.sst' -size +100k)" 8
 claim_number "is found" $((refusals + unreadable)) -gt 4
+damage_file "a damaged segment" "$(inside -name '*.seg' -size +100k)" 8
+claim_number "is found" $((refusals + unreadable)) -gt 4
 if list=$(inside -name '*.list') && [ -n "$list" ]; then
 	damage_file "a damaged list" "$list" 4
 fi
@@ -288,21 +292,24 @@ for file in 'MANIFEST*' CURRENT '*.wal'; do
 		shalefs mount "$store" "$mnt"
 done
 
-# A missing table is refused, or nothing but EIO comes of it; with the table
-# back everything is.
-path=$(inside -name '*.sst' -size +100k)
-mv "$path" "$scratch/table"
-rm -f "$scratch/mnt.log"
-if try_mount "$store" "$mnt"; then
-	claim_nothing_else "a missing table"
-	[ "$errors" -gt 0 ] || fail "a missing table is not missed"
-	stop_mount "$mnt"
-fi
-claim "a missing table is named" \
-	grep -qF "$(basename "$path")" "$scratch/mnt.log"
-mv "$scratch/table" "$path"
-start_mount "$store" "$mnt"
-claim "with it back, everything is" diff -r "$scratch/contents" "$mnt"
+# A missing table or segment is refused, or nothing but EIO comes of it; with
+# the file back everything is.
+for kind in sst seg; do
+	path=$(inside -name "*.$kind" -size +100k)
+	mv "$path" "$scratch/missed"
+	rm -f "$scratch/mnt.log"
+	if try_mount "$store" "$mnt"; then
+		claim_nothing_else "a missing .$kind"
+		[ "$errors" -gt 0 ] || fail "a missing .$kind is not missed"
+		stop_mount "$mnt"
+	fi
+	claim "a missing .$kind is named" \
+		grep -qF "$(basename "$path")" "$scratch/mnt.log"
+	mv "$scratch/missed" "$path"
+	start_mount "$store" "$mnt"
+	claim "with it back, everything is" diff -r "$scratch/contents" "$mnt"
+	[ "$kind" = seg ] || stop_mount "$mnt"
+done
 stop_mount "$mnt"
 check_clean "$store"
 

@@ -43,19 +43,28 @@ sum_of_levels() {
 	echo "$sum"
 }
 
-count_tables() {
-	find "$store/pool" -name '*.sst' | wc -l
+# count_pool EXTENSION, bytes_of_pool EXTENSION
+count_pool() {
+	find "$store/pool" -name "*.$1" | wc -l
 }
 
-bytes_of_tables() {
-	find "$store/pool" -name '*.sst' -printf '%s\n' |
+bytes_of_pool() {
+	find "$store/pool" -name "*.$1" -printf '%s\n' |
 		awk '{ sum += $1 } END { print sum + 0 }'
 }
 
 # What a compaction has replaced goes a moment later.
-levels_agree() {
-	[ "$(sum_of_levels files)" -eq "$(count_tables)" ] &&
-		[ "$(sum_of_levels bytes)" -eq "$(bytes_of_tables)" ]
+pool_agrees() {
+	[ "$(sum_of_levels files)" -eq "$(count_pool sst)" ] &&
+		[ "$(sum_of_levels bytes)" -eq "$(bytes_of_pool sst)" ] &&
+		[ "$(figure "$mnt" segments.files)" -eq \
+			"$(count_pool seg)" ] &&
+		[ "$(figure "$mnt" segments.bytes)" -eq \
+			"$(bytes_of_pool seg)" ]
+}
+
+flushed_bytes() {
+	echo $(($(sum_of_levels bytes) + $(figure "$mnt" segments.bytes)))
 }
 
 is_below() {
@@ -137,6 +146,10 @@ write_noise 16 "$mnt/more"
 claim_number "it grows with what is held" \
 	"$(figure "$mnt" memory.resident_bytes)" -gt $((resident + 4 * mib))
 
+# Inline, so that reading them takes blocks of tables.
+mkdir "$mnt/inline"
+write_noise 6 "$scratch/inline"
+split -a 4 -b 4000 "$scratch/inline" "$mnt/inline/"
 sequence=$(figure "$mnt" sequence)
 stop_mount "$mnt"
 
@@ -149,9 +162,10 @@ claim_number "a close leaves no credit used" \
 	"$(figure "$mnt" credit.used_bytes)" -lt 65536
 files=$(sum_of_levels files)
 claim_number "there are tables" "$files" -gt 0
-wait_until "levels[] name the files of the pool" levels_agree
-say "ok: levels[] count the pool's tables ($(count_tables)) and their bytes" \
-	"($(bytes_of_tables))"
+wait_until "levels[] and segments name the files of the pool" pool_agrees
+say "ok: levels[] count the pool's tables ($(count_pool sst)) and their bytes" \
+	"($(bytes_of_pool sst)), segments those with values ($(count_pool seg)," \
+	"$(bytes_of_pool seg))"
 
 # ---- cache, bytes_read: what is read -----------------------------------------
 
@@ -165,7 +179,8 @@ claim_number "io.bytes_read grows by what is read" \
 	"$grown" -ge $((15 * mib))
 claim_number "and no more than the daemon's calls read" \
 	"$grown" -le $(($(proc_figure io rchar) - rchar))
-claim_number "cache.used_bytes grows with what is read" \
+cat "$mnt"/inline/* | cmp - "$scratch/inline" || fail "other bytes were read"
+claim_number "cache.used_bytes grows with what is read of tables" \
 	"$(figure "$mnt" cache.used_bytes)" -gt $((cached + 4 * mib))
 claim_number "and stays below its limit" \
 	"$(figure "$mnt" cache.used_bytes)" -le $((16 * mib))
@@ -174,7 +189,7 @@ claim_number "and stays below its limit" \
 
 claim_number "nobody has waited yet" "$(figure "$mnt" credit.waits)" -eq 0
 claim_number "for no time" "$(figure "$mnt" credit.stall_ns)" -eq 0
-bytes=$(sum_of_levels bytes)
+bytes=$(flushed_bytes)
 before_ns=$(now_ns)
 for i in 1 2 3 4; do
 	write_noise 8 "$mnt/flat-out-$i" &
@@ -195,11 +210,11 @@ claim_number "credit.peak_bytes stays at the limit" \
 	"$(figure "$mnt" credit.peak_bytes)" -le "$mib"
 claim_number "credit.used_bytes too" \
 	"$(figure "$mnt" credit.used_bytes)" -le "$mib"
-claim_number "levels[].bytes grow by what was flushed" \
-	"$(sum_of_levels bytes)" -gt $((bytes + 24 * mib))
-wait_until "levels[] name the files of the pool" levels_agree
-say "ok: levels[] follow compaction ($(count_tables) tables," \
-	"$(bytes_of_tables) bytes)"
+claim_number "levels[].bytes and segments.bytes grow by what was flushed" \
+	"$(flushed_bytes)" -gt $((bytes + 24 * mib))
+wait_until "levels[] and segments name the files of the pool" pool_agrees
+say "ok: levels[] follow compaction ($(count_pool sst) tables," \
+	"$(bytes_of_pool sst) bytes)"
 
 # ---- the rest ----------------------------------------------------------------
 
