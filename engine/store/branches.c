@@ -64,7 +64,8 @@ static enum lsm_err load_list(struct home *home, struct file_id id,
 	if (list == NULL)
 		return LSM_ERR_NOMEM;
 	list->id = id;
-	if (listed != NULL && file_id_equal(listed->list, id)) {
+	if (listed != NULL && !listed->treeless &&
+	    file_id_equal(listed->list, id)) {
 		list->tables = manifest_state_listed(listed);
 		list->count = listed->list_table_count;
 		if (list->tables == NULL)

@@ -54,8 +54,9 @@ static enum lsm_err publish_closed(struct home *home, struct env_dir *dir,
 	struct manifest *manifest = NULL;
 	enum lsm_err err;
 
-	err = manifest_recover(&place, branch->id, home_table_owner(home),
-	                       home_adopt_table, state);
+	err = manifest_recover_treeless(&place, branch->id,
+	                                home_table_owner(home),
+	                                home_adopt_table, state);
 	if (err != LSM_OK)
 		return err;
 	err = manifest_state_apply(state, edit);

@@ -103,4 +103,11 @@ manifest_recover(const struct manifest_place *place, uint64_t branch_id,
                  void (*adopted)(void *ctx, struct file_id id),
                  struct manifest_state *state_out);
 
+/* The same without reading the base list: enough to publish the branch anew after
+   an edit that adds tables and removes logs. */
+LSM_MUST_CHECK enum lsm_err manifest_recover_treeless(
+    const struct manifest_place *place, uint64_t branch_id,
+    struct table_owner owner, void (*adopted)(void *ctx, struct file_id id),
+    struct manifest_state *state_out);
+
 #endif

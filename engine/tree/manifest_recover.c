@@ -218,7 +218,8 @@ static enum lsm_err take_first(struct recovery *r, struct wal_reader *reader)
 	err = decode_branch(r, payload);
 	if (err == LSM_OK && r->names != NULL)
 		r->names->now.list = r->state->list;
-	else if (err == LSM_OK && r->state->list.number > 0)
+	else if (err == LSM_OK && r->state->list.number > 0 &&
+	         !r->state->treeless)
 		err = read_list(r);
 	return err;
 }
@@ -295,6 +296,18 @@ static enum lsm_err read_manifest(struct recovery *r)
 	return err;
 }
 
+/* Into r->state, which is released on failure. */
+static enum lsm_err recover(struct recovery *r)
+{
+	enum lsm_err err = read_current(r);
+
+	if (err == LSM_OK)
+		err = read_manifest(r);
+	if (err != LSM_OK)
+		manifest_state_release(r->state);
+	return err;
+}
+
 enum lsm_err manifest_recover(const struct manifest_place *place,
                               uint64_t branch_id, struct table_owner owner,
                               void (*adopted)(void *ctx, struct file_id id),
@@ -307,15 +320,28 @@ enum lsm_err manifest_recover(const struct manifest_place *place,
 	    .adopted = adopted,
 	    .state = state_out,
 	};
-	enum lsm_err err;
 
 	manifest_state_init(state_out);
-	err = read_current(&r);
-	if (err == LSM_OK)
-		err = read_manifest(&r);
-	if (err != LSM_OK)
-		manifest_state_release(state_out);
-	return err;
+	return recover(&r);
+}
+
+enum lsm_err
+manifest_recover_treeless(const struct manifest_place *place,
+                          uint64_t branch_id, struct table_owner owner,
+                          void (*adopted)(void *ctx, struct file_id id),
+                          struct manifest_state *state_out)
+{
+	struct recovery r = {
+	    .place = place,
+	    .branch_id = branch_id,
+	    .owner = owner,
+	    .adopted = adopted,
+	    .state = state_out,
+	};
+
+	manifest_state_init(state_out);
+	state_out->treeless = true;
+	return recover(&r);
 }
 
 enum lsm_err manifest_base_read(const struct manifest_place *place,

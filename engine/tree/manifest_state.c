@@ -107,9 +107,17 @@ static enum lsm_err apply_to_version(const struct manifest_state *state,
                                      const struct edit *edit,
                                      struct version **version_out)
 {
+	bool same = edit->added_count + edit->removed_count == 0;
 	struct version *empty;
 	enum lsm_err err;
 
+	if (state->version != NULL && (same || state->treeless)) {
+		*version_out = state->version;
+		version_ref(*version_out);
+		return LSM_OK;
+	}
+	if (state->treeless)
+		return version_create(version_out);
 	if (state->version != NULL)
 		return edit_apply(state->version, edit, version_out);
 	*version_out = NULL;

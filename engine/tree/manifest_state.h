@@ -34,11 +34,12 @@ struct manifest_state {
 	struct edit_removal *list_tables; /* what the base list holds, sorted by
 	                                     id; owned */
 	size_t list_table_count;
-	struct table_diff
-	    diff; /* in which tables the version differs from it */
+	/* In which tables the branch differs from it. */
+	struct table_diff diff;
+	bool treeless; /* the list was not read: of the tables only the
+	                  difference is known, and version is empty */
 	uint64_t manifest_number; /* of the one in force; 0: none yet */
-	struct buf
-	    base; /* the fork point (manifest_base.h); empty: none kept */
+	struct buf base; /* the fork point (manifest_base.h); empty: none */
 };
 
 void manifest_state_init(struct manifest_state *state);

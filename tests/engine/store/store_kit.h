@@ -27,7 +27,7 @@ enum {
 	KIT_VALUE_BYTES = 100,
 	KIT_WAIT_MS = 20000, /* a bound against hangs, not a gate on time */
 	KIT_NAME_BYTES = 128,
-	KIT_NAMES = 512,
+	KIT_NAMES = 4096,
 	KIT_LINES = 64,
 };
 
