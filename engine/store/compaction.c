@@ -180,7 +180,7 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	edit_init(&edit);
 	if (err == LSM_OK)
 		err = job_compact(&context, version, plan, &edit);
-	if (err == LSM_OK && !plan->trivial)
+	if (err == LSM_OK && !plan->trivial && edit.added_count > 0)
 		err = env_dir_sync(store->source.pool);
 	if (err == LSM_OK)
 		err = store_install(store, &edit, NULL);
