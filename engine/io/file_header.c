@@ -33,6 +33,13 @@ bool file_id_equal(struct file_id a, struct file_id b)
 	return a.creator == b.creator && a.number == b.number;
 }
 
+int file_id_compare(struct file_id a, struct file_id b)
+{
+	if (a.creator != b.creator)
+		return a.creator < b.creator ? -1 : 1;
+	return (a.number > b.number) - (a.number < b.number);
+}
+
 void file_header_encode(const struct file_header *header,
                         uint8_t out[FILE_HEADER_BYTES])
 {

@@ -47,6 +47,8 @@ struct file_header {
 };
 
 bool file_id_equal(struct file_id a, struct file_id b);
+/* An order of file ids; memcmp's signs. */
+int file_id_compare(struct file_id a, struct file_id b);
 
 void file_header_encode(const struct file_header *header,
                         uint8_t out[FILE_HEADER_BYTES]);

@@ -8,13 +8,6 @@ enum {
 	USE_MIN_BYTES = 8 + 3, /* encoded: creator and three varints */
 };
 
-static int compare(struct file_id a, struct file_id b)
-{
-	if (a.creator != b.creator)
-		return a.creator < b.creator ? -1 : 1;
-	return (a.number > b.number) - (a.number < b.number);
-}
-
 void segment_uses_init(struct segment_uses *uses)
 {
 	memset(uses, 0, sizeof(*uses));
@@ -36,7 +29,7 @@ static size_t lower_bound(const struct segment_uses *uses, struct file_id id)
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (compare(uses->items[middle].id, id) < 0)
+		if (file_id_compare(uses->items[middle].id, id) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -97,7 +90,7 @@ static int compare_uses(const void *left, const void *right)
 {
 	const struct segment_use *a = left, *b = right;
 
-	return compare(a->id, b->id);
+	return file_id_compare(a->id, b->id);
 }
 
 void segment_uses_sum(struct segment_uses *uses)
@@ -197,7 +190,7 @@ static enum lsm_err decode_use(struct cursor *c, bool with_size,
 	if (c->bad || !is_possible(&use, with_size))
 		return LSM_ERR_CORRUPT;
 	if (uses->count > 0 &&
-	    compare(uses->items[uses->count - 1].id, use.id) >= 0)
+	    file_id_compare(uses->items[uses->count - 1].id, use.id) >= 0)
 		return LSM_ERR_CORRUPT;
 	return segment_uses_add(uses, &use);
 }

@@ -99,7 +99,6 @@ struct running {
 };
 
 /* A job of the caller's own thread is in nobody's way but its own store's. */
-
 static bool yields(void *ctx)
 {
 	const struct running *running = ctx;
@@ -194,22 +193,6 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	return err;
 }
 
-/* The oldest sequence that somebody holds who is not expired; KEY_SEQ_MAX when
-   nobody does. */
-static uint64_t oldest_snapshot(struct lsm *store)
-{
-	struct lsm_snapshot *snap;
-	uint64_t seq;
-
-	sync_lock(&store->tree_mu);
-	snap = store->snapshots;
-	while (snap != NULL && store_is_expired(store, snap->seq))
-		snap = snap->newer;
-	seq = snap != NULL ? snap->seq : KEY_SEQ_MAX;
-	sync_unlock(&store->tree_mu);
-	return seq;
-}
-
 /* The most urgent compaction. Segments are emptied when nothing else is due, or
    once they hold more garbage than values and L0 does not wait. */
 static enum lsm_err choose(struct lsm *store, struct version *version,
@@ -270,7 +253,9 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 	store_forget_l0(store); /* what is added from here on is not seen */
 	version = present_version(store);
 	store_pick_options(store, why, &options);
-	options.oldest_snapshot = oldest_snapshot(store);
+	sync_lock(&store->tree_mu);
+	options.oldest_snapshot = store_oldest_held(store, KEY_SEQ_MAX);
+	sync_unlock(&store->tree_mu);
 	if (cursor == NULL)
 		cursor = store->cursor;
 	if (progress != NULL) {

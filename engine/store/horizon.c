@@ -5,16 +5,21 @@
  */
 #include "store/store.h"
 
+uint64_t store_oldest_held(const struct lsm *store, uint64_t otherwise)
+{
+	const struct lsm_snapshot *snap = store->snapshots;
+
+	while (snap != NULL && store_is_expired(store, snap->seq))
+		snap = snap->newer;
+	return snap != NULL ? snap->seq : otherwise;
+}
+
 uint64_t lsm_oldest_sequence(struct lsm *store)
 {
-	struct lsm_snapshot *snap;
 	uint64_t seq;
 
 	sync_lock(&store->tree_mu);
-	snap = store->snapshots;
-	while (snap != NULL && store_is_expired(store, snap->seq))
-		snap = snap->newer;
-	seq = snap != NULL ? snap->seq : lsm_sequence(store);
+	seq = store_oldest_held(store, lsm_sequence(store));
 	sync_unlock(&store->tree_mu);
 	return seq;
 }

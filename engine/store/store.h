@@ -405,6 +405,10 @@ static inline bool store_is_expired(const struct lsm *store, uint64_t seq)
 	return seq < atomic_load(&store->horizon);
 }
 
+/* The oldest sequence that somebody holds who is not expired; `otherwise` when
+   nobody does. Needs tree_mu. */
+uint64_t store_oldest_held(const struct lsm *store, uint64_t otherwise);
+
 /* ---- compaction.c --------------------------------------------------------------- */
 
 /* What the store's tables are picked by, with no snapshot. */

@@ -42,9 +42,6 @@ struct edit {
 	uint64_t horizon; /* what was before it need not be readable */
 };
 
-/* An order of file ids; memcmp's signs. */
-int file_id_compare(struct file_id a, struct file_id b);
-
 void edit_init(struct edit *edit);
 void edit_release(struct edit *edit);
 

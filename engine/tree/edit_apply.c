@@ -8,13 +8,6 @@
 
 #include "tree/edit.h"
 
-int file_id_compare(struct file_id a, struct file_id b)
-{
-	if (a.creator != b.creator)
-		return a.creator < b.creator ? -1 : 1;
-	return (a.number > b.number) - (a.number < b.number);
-}
-
 static int compare_removals(const void *left, const void *right)
 {
 	const struct edit_removal *a = left, *b = right;

@@ -296,15 +296,27 @@ static enum lsm_err read_manifest(struct recovery *r)
 	return err;
 }
 
-/* Into r->state, which is released on failure. */
-static enum lsm_err recover(struct recovery *r)
+static enum lsm_err recover(const struct manifest_place *place,
+                            uint64_t branch_id, struct table_owner owner,
+                            void (*adopted)(void *ctx, struct file_id id),
+                            bool treeless, struct manifest_state *state_out)
 {
-	enum lsm_err err = read_current(r);
+	struct recovery r = {
+	    .place = place,
+	    .branch_id = branch_id,
+	    .owner = owner,
+	    .adopted = adopted,
+	    .state = state_out,
+	};
+	enum lsm_err err;
 
+	manifest_state_init(state_out);
+	state_out->treeless = treeless;
+	err = read_current(&r);
 	if (err == LSM_OK)
-		err = read_manifest(r);
+		err = read_manifest(&r);
 	if (err != LSM_OK)
-		manifest_state_release(r->state);
+		manifest_state_release(state_out);
 	return err;
 }
 
@@ -313,16 +325,7 @@ enum lsm_err manifest_recover(const struct manifest_place *place,
                               void (*adopted)(void *ctx, struct file_id id),
                               struct manifest_state *state_out)
 {
-	struct recovery r = {
-	    .place = place,
-	    .branch_id = branch_id,
-	    .owner = owner,
-	    .adopted = adopted,
-	    .state = state_out,
-	};
-
-	manifest_state_init(state_out);
-	return recover(&r);
+	return recover(place, branch_id, owner, adopted, false, state_out);
 }
 
 enum lsm_err
@@ -331,17 +334,7 @@ manifest_recover_treeless(const struct manifest_place *place,
                           void (*adopted)(void *ctx, struct file_id id),
                           struct manifest_state *state_out)
 {
-	struct recovery r = {
-	    .place = place,
-	    .branch_id = branch_id,
-	    .owner = owner,
-	    .adopted = adopted,
-	    .state = state_out,
-	};
-
-	manifest_state_init(state_out);
-	state_out->treeless = true;
-	return recover(&r);
+	return recover(place, branch_id, owner, adopted, true, state_out);
 }
 
 enum lsm_err manifest_base_read(const struct manifest_place *place,
