@@ -74,6 +74,20 @@ void kit_init(struct kit *kit)
 	wrap_env(kit);
 }
 
+void kit_set_limits(struct kit *kit, const struct kit_limits *limits)
+{
+	kit->runtime_options.credit_bytes = limits->credit_bytes;
+	kit->runtime_options.period_ms = limits->period_ms;
+	kit->runtime_options.sync_period_ms = limits->sync_period_ms;
+	kit->options.memtable_bytes = limits->memtable_bytes;
+	kit->options.table_bytes = limits->table_bytes;
+	kit->options.level_base_bytes = limits->level_base_bytes;
+	kit->options.block_bytes = limits->block_bytes;
+	kit->options.l0_trigger = limits->l0_trigger;
+	kit->options.range_prefix_bytes = limits->range_prefix_bytes;
+	kit->options.segment_min_bytes = limits->segment_min_bytes;
+}
+
 void kit_release(struct kit *kit)
 {
 	lsm_close(kit->store);
@@ -306,6 +320,44 @@ size_t kit_count(struct lsm *store, const char *lower, const char *upper)
 		count++;
 	ASSERT_OK(lsm_iter_status(it));
 	lsm_iter_destroy(it);
+	return count;
+}
+
+struct lsm *kit_branch(const struct kit *kit, const char *name)
+{
+	struct lsm *branch = NULL;
+
+	ASSERT_OK(lsm_branch_open(kit->store, name, NULL, &branch));
+	return branch;
+}
+
+void kit_fork(struct lsm *store, const char *name)
+{
+	ASSERT_OK(lsm_branch_create(store, name, false, NULL));
+}
+
+size_t kit_branch_count(const struct kit *kit)
+{
+	struct lsm_branch_info *list;
+	size_t count;
+
+	ASSERT_OK(lsm_branch_list(kit->store, &list, &count, NULL));
+	free(list);
+	return count;
+}
+
+static void print_fault(void *ctx, const char *line)
+{
+	fprintf(stderr, "fault: %s\n", line);
+	++*(uint64_t *)ctx;
+}
+
+uint64_t kit_faults(struct lsm *store)
+{
+	uint64_t count = 0, lines = 0;
+
+	ASSERT_OK(lsm_verify(store, print_fault, &lines, &count));
+	ck_assert_uint_eq(lines, count);
 	return count;
 }
 

@@ -51,8 +51,20 @@ struct kit {
 	struct lsm *store;
 };
 
+/* What random work is bounded by. */
+struct kit_limits {
+	const char *name;
+	int64_t credit_bytes;
+	uint32_t period_ms, sync_period_ms;
+	uint64_t memtable_bytes, table_bytes, level_base_bytes;
+	uint32_t block_bytes, l0_trigger, segment_min_bytes;
+	size_t range_prefix_bytes;
+};
+
 /* An env and the options: background work only where it is triggered. */
 void kit_init(struct kit *kit);
+/* Before the store is opened. */
+void kit_set_limits(struct kit *kit, const struct kit_limits *limits);
 /* Closes the store, should it be open. */
 void kit_release(struct kit *kit);
 
@@ -117,6 +129,15 @@ size_t kit_count(struct lsm *store, const char *lower, const char *upper);
 uint64_t kit_deadline(void);
 /* A moment's rest; true once the deadline is over. */
 bool kit_pause(uint64_t deadline_ns);
+
+/* ---- branches ------------------------------------------------------------- */
+
+struct lsm *kit_branch(const struct kit *kit, const char *name); /* opened */
+void kit_fork(struct lsm *store, const char *name); /* a writable one */
+size_t kit_branch_count(const struct kit *kit);
+
+/* How many faults lsm_verify() finds; each is printed. */
+uint64_t kit_faults(struct lsm *store);
 
 /* ---- files --------------------------------------------------------------- */
 

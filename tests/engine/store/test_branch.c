@@ -26,46 +26,9 @@ static void teardown(void)
 	kit_release(&kit);
 }
 
-static struct lsm *open_branch(const char *name)
-{
-	struct lsm *branch = NULL;
-
-	ASSERT_OK(lsm_branch_open(kit.store, name, NULL, &branch));
-	return branch;
-}
-
-static void fork_to(struct lsm *store, const char *name)
-{
-	ASSERT_OK(lsm_branch_create(store, name, false, NULL));
-}
-
-static size_t branch_count(void)
-{
-	struct lsm_branch_info *list;
-	size_t count;
-
-	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, NULL));
-	free(list);
-	return count;
-}
-
 static size_t files(const char *part)
 {
 	return kit_files(kit.env, KIT_POOL, part);
-}
-
-static void no_fault(void *ctx, const char *line)
-{
-	(void)ctx;
-	fprintf(stderr, "%s\n", line);
-}
-
-static uint64_t faults(void)
-{
-	uint64_t count = 0;
-
-	ASSERT_OK(lsm_verify(kit.store, no_fault, NULL, &count));
-	return count;
 }
 
 /* ---- what a fork holds -------------------------------------------------- */
@@ -76,9 +39,9 @@ START_TEST(each_side_goes_its_own_way)
 
 	kit_put(kit.store, "a", "before");
 	kit_put(kit.store, "b", "before");
-	fork_to(kit.store, "child");
+	kit_fork(kit.store, "child");
 	kit_put(kit.store, "a", "parent");
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	kit_expect(child, "a", "before");
 	kit_put(child, "b", "child");
 	kit_delete(child, "a");
@@ -87,10 +50,10 @@ START_TEST(each_side_goes_its_own_way)
 	ASSERT_OK(lsm_close(child));
 	kit_reopen(&kit);
 	kit_expect(kit.store, "a", "parent");
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	kit_expect(child, "a", NULL);
 	kit_expect(child, "b", "child");
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 	ASSERT_OK(lsm_close(child));
 }
 END_TEST
@@ -100,10 +63,10 @@ START_TEST(fork_survives_a_power_cut_at_once)
 	struct lsm *child;
 
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "child");
+	kit_fork(kit.store, "child");
 	kit_crash(&kit, 0, 1);
 	kit_open(&kit);
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	kit_expect_filled(child, "k", FILLED, "x");
 	ASSERT_OK(lsm_close(child));
 }
@@ -139,9 +102,9 @@ START_TEST(list_is_by_name)
 	struct lsm_branch_info *list;
 	size_t count;
 
-	fork_to(kit.store, "c");
-	fork_to(kit.store, "a");
-	fork_to(kit.store, "b");
+	kit_fork(kit.store, "c");
+	kit_fork(kit.store, "a");
+	kit_fork(kit.store, "b");
 	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, NULL));
 	ck_assert_uint_eq(count, 4);
 	for (size_t i = 0; i < count; i++)
@@ -155,15 +118,15 @@ START_TEST(fork_of_a_fork_and_of_a_snapshot)
 	struct lsm *child, *snap, *grandchild;
 
 	kit_put(kit.store, "a", "1");
-	fork_to(kit.store, "child");
-	child = open_branch("child");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
 	kit_put(child, "a", "2");
 	ASSERT_OK(lsm_branch_create(child, "snap", true, NULL));
 	kit_put(child, "a", "3");
-	snap = open_branch("snap");
+	snap = kit_branch(&kit, "snap");
 	kit_expect(snap, "a", "2");
-	fork_to(snap, "grandchild");
-	grandchild = open_branch("grandchild");
+	kit_fork(snap, "grandchild");
+	grandchild = kit_branch(&kit, "grandchild");
 	kit_put(grandchild, "b", "4");
 	kit_expect(grandchild, "a", "2");
 	kit_expect(snap, "b", NULL);
@@ -176,10 +139,10 @@ START_TEST(fork_of_a_fork_and_of_a_snapshot)
 	kit_expect(grandchild, "b", "4");
 	kit_close(&kit);
 	kit_open(&kit);
-	snap = open_branch("snap");
+	snap = kit_branch(&kit, "snap");
 	kit_expect(snap, "a", "2");
 	ASSERT_OK(lsm_close(snap));
-	grandchild = open_branch("grandchild");
+	grandchild = kit_branch(&kit, "grandchild");
 	kit_expect(grandchild, "b", "4");
 	ASSERT_OK(lsm_close(grandchild));
 }
@@ -191,7 +154,7 @@ START_TEST(snapshot_refuses_writes)
 
 	kit_put(kit.store, "a", "1");
 	ASSERT_OK(lsm_branch_create(kit.store, "snap", true, NULL));
-	snap = open_branch("snap");
+	snap = kit_branch(&kit, "snap");
 	ASSERT_ERR(kit_try_put(snap, "a", "2"), READ_ONLY);
 	ASSERT_ERR(lsm_flush(snap), READ_ONLY);
 	kit_expect(snap, "a", "1");
@@ -212,13 +175,13 @@ START_TEST(names_and_states_are_checked)
 	ASSERT_ERR(lsm_branch_create(kit.store, "a/b", false, NULL), INVALID);
 	ASSERT_ERR(lsm_branch_create(kit.store, longest, false, NULL), INVALID);
 	longest[255] = '\0';
-	fork_to(kit.store, longest);
-	fork_to(kit.store, "child");
+	kit_fork(kit.store, longest);
+	kit_fork(kit.store, "child");
 	ASSERT_ERR(lsm_branch_create(kit.store, "child", false, NULL), EXISTS);
 	ASSERT_ERR(lsm_branch_create(kit.store, "main", false, NULL), EXISTS);
 	ASSERT_ERR(lsm_branch_open(kit.store, "main", NULL, &again), BUSY);
 	ASSERT_ERR(lsm_branch_open(kit.store, "none", NULL, &again), NOT_FOUND);
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	ASSERT_ERR(lsm_branch_open(kit.store, "child", NULL, &again), BUSY);
 	ASSERT_ERR(lsm_branch_delete(kit.store, "child", false), BUSY);
 	ASSERT_OK(lsm_close(child));
@@ -226,7 +189,7 @@ START_TEST(names_and_states_are_checked)
 	ASSERT_ERR(lsm_branch_delete(kit.store, "none", true), NOT_FOUND);
 	kit_reopen(&kit);
 	ASSERT_OK(lsm_branch_delete(kit.store, longest, false));
-	ck_assert_uint_eq(branch_count(), 2);
+	ck_assert_uint_eq(kit_branch_count(&kit), 2);
 }
 END_TEST
 
@@ -235,13 +198,13 @@ START_TEST(another_branch_can_be_the_first)
 	struct lsm *opened = NULL;
 
 	kit_put(kit.store, "a", "1");
-	fork_to(kit.store, "child");
+	kit_fork(kit.store, "child");
 	kit_put(kit.store, "a", "2");
 	kit_close(&kit);
 	kit.options.branch = "child";
 	kit_open(&kit);
 	kit_expect(kit.store, "a", "1");
-	opened = open_branch("main");
+	opened = kit_branch(&kit, "main");
 	kit_expect(opened, "a", "2");
 	ASSERT_OK(lsm_close(opened));
 	kit_close(&kit);
@@ -261,20 +224,31 @@ static void hold_flushes(void)
 	kit_fail(&kit, FAULT_CREATE, ".sst", LSM_ERR_IO, -1);
 }
 
+/* The same without a failed try, which lsm_flush() might still be told of. */
+static void stop_flushing(void)
+{
+	worker_cancel(kit.runtime->workers, &kit.store->flush_job);
+}
+
+static void go_on_flushing(void)
+{
+	worker_job_init(&kit.store->flush_job, WORKER_FLUSH, store_flush_run);
+	worker_submit(kit.runtime->workers, &kit.store->flush_job, 0);
+}
+
 START_TEST(memtable_is_shared_while_both_are_open)
 {
 	struct lsm *child;
 
-	worker_cancel(kit.runtime->workers, &kit.store->flush_job);
+	stop_flushing();
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "child");
-	child = open_branch("child");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
 	ck_assert_ptr_eq(child->oldest_sealed->mem,
 	                 kit.store->oldest_sealed->mem);
 	kit_expect_filled(child, "k", FILLED, "x");
 	kit_put(child, "own", "1");
-	worker_job_init(&kit.store->flush_job, WORKER_FLUSH, store_flush_run);
-	worker_submit(kit.runtime->workers, &kit.store->flush_job, 0);
+	go_on_flushing();
 	ASSERT_OK(lsm_flush(kit.store));
 	ASSERT_OK(lsm_flush(child));
 	ck_assert_uint_eq(files(".sst"), 2); /* the shared one, and its own */
@@ -282,7 +256,7 @@ START_TEST(memtable_is_shared_while_both_are_open)
 	ASSERT_OK(lsm_close(child));
 	kit_reopen(&kit);
 	ck_assert_uint_eq(files(".wal"), 0);
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	kit_expect_filled(child, "k", FILLED, "x");
 	kit_expect(child, "own", "1");
 	ASSERT_OK(lsm_close(child));
@@ -293,11 +267,11 @@ START_TEST(flush_lands_in_branches_that_are_not_open)
 {
 	struct lsm *child;
 
-	hold_flushes();
+	stop_flushing();
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "one");
-	fork_to(kit.store, "two");
-	kit_heal(&kit);
+	kit_fork(kit.store, "one");
+	kit_fork(kit.store, "two");
+	go_on_flushing();
 	ASSERT_OK(lsm_flush(kit.store));
 	KIT_WAIT_UNTIL(kit.store->home->newest_logged == NULL);
 	kit_close(&kit);
@@ -305,7 +279,7 @@ START_TEST(flush_lands_in_branches_that_are_not_open)
 	kit_open(&kit);
 	ck_assert_uint_eq(files(".wal"), 0);
 	ck_assert_uint_eq(files(".sst"), 1);
-	child = open_branch("two");
+	child = kit_branch(&kit, "two");
 	kit_expect_filled(child, "k", FILLED, "x");
 	ASSERT_OK(lsm_close(child));
 	ck_assert_uint_eq(files(".sst"), 1);
@@ -318,7 +292,7 @@ START_TEST(log_that_several_name_is_replayed_once)
 
 	hold_flushes();
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "one");
+	kit_fork(kit.store, "one");
 	kit_put(kit.store, "own", "1");
 	ASSERT_OK(lsm_sync(kit.store));
 	kit_crash(&kit, 256, 1);
@@ -328,7 +302,7 @@ START_TEST(log_that_several_name_is_replayed_once)
 	/* What both hold, and what is main's alone. */
 	ck_assert_uint_eq(files(".sst"), 2);
 	KIT_WAIT_UNTIL(files(".wal") == 0);
-	child = open_branch("one");
+	child = kit_branch(&kit, "one");
 	kit_expect_filled(child, "k", FILLED, "x");
 	kit_expect(child, "own", NULL);
 	ASSERT_OK(lsm_close(child));
@@ -342,8 +316,8 @@ START_TEST(child_flushes_what_its_parent_could_not)
 
 	hold_flushes();
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "child");
-	child = open_branch("child");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
 	kit_put(child, "own", "1");
 	ASSERT_ERR(lsm_close(kit.store), IO);
 	kit_heal(&kit);
@@ -367,8 +341,8 @@ START_TEST(parent_closes_while_its_memtable_is_read)
 
 	hold_flushes();
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "child");
-	child = open_branch("child");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
 	ASSERT_OK(
 	    lsm_iter_create(child, NULL, slice_str(""), slice_str(""), &iter));
 	lsm_iter_seek(iter, slice_str(""));

@@ -27,29 +27,6 @@ static void teardown(void)
 	kit_release(&kit);
 }
 
-static struct lsm *open_branch(const char *name)
-{
-	struct lsm *branch = NULL;
-
-	ASSERT_OK(lsm_branch_open(kit.store, name, NULL, &branch));
-	return branch;
-}
-
-static void fork_to(struct lsm *store, const char *name)
-{
-	ASSERT_OK(lsm_branch_create(store, name, false, NULL));
-}
-
-static size_t branch_count(void)
-{
-	struct lsm_branch_info *list;
-	size_t count;
-
-	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, NULL));
-	free(list);
-	return count;
-}
-
 static size_t files(const char *part)
 {
 	return kit_files(kit.env, KIT_POOL, part);
@@ -58,20 +35,6 @@ static size_t files(const char *part)
 static size_t folders(const char *part)
 {
 	return kit_files(kit.env, KIT_PATH "/branches", part);
-}
-
-static void no_fault(void *ctx, const char *line)
-{
-	(void)ctx;
-	fprintf(stderr, "%s\n", line);
-}
-
-static uint64_t faults(void)
-{
-	uint64_t count = 0;
-
-	ASSERT_OK(lsm_verify(kit.store, no_fault, NULL, &count));
-	return count;
 }
 
 /* Nothing is flushed until kit_heal(). */
@@ -87,8 +50,8 @@ START_TEST(files_go_with_the_last_branch_that_names_them)
 
 	kit_fill(kit.store, "k", FILLED, "x");
 	ASSERT_OK(lsm_flush(kit.store));
-	fork_to(kit.store, "child");
-	child = open_branch("child");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
 	kit_fill(child, "c", FILLED, "y");
 	ASSERT_OK(lsm_flush(child));
 	ASSERT_OK(lsm_close(child));
@@ -97,7 +60,7 @@ START_TEST(files_go_with_the_last_branch_that_names_them)
 	kit_fill(kit.store, "k", FILLED, "z");
 	ASSERT_OK(compact_all(kit.store));
 	KIT_WAIT_UNTIL(files(".sst") == 3);
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	kit_expect_filled(child, "k", FILLED, "x");
 	kit_expect_filled(child, "c", FILLED, "y");
 	ASSERT_OK(lsm_close(child));
@@ -105,7 +68,7 @@ START_TEST(files_go_with_the_last_branch_that_names_them)
 	KIT_WAIT_UNTIL(files(".sst") == 1);
 	ck_assert_uint_eq(folders(""), 1);
 	kit_expect_filled(kit.store, "k", FILLED, "z");
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 }
 END_TEST
 
@@ -115,17 +78,17 @@ START_TEST(fork_point_is_kept_until_the_branch_goes)
 
 	kit_fill(kit.store, "k", FILLED, "x");
 	ASSERT_OK(lsm_flush(kit.store));
-	fork_to(kit.store, "child");
+	kit_fork(kit.store, "child");
 	kit_fill(kit.store, "k", FILLED, "y");
 	ASSERT_OK(compact_all(kit.store));
-	child = open_branch("child");
+	child = kit_branch(&kit, "child");
 	kit_fill(child, "k", FILLED, "z");
 	ASSERT_OK(compact_all(child));
 	KIT_WAIT_UNTIL(files(".sst") == 3);
 	ASSERT_OK(lsm_close(child));
 	kit_reopen(&kit);
 	ck_assert_uint_eq(files(".sst"), 3);
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 	ASSERT_OK(lsm_branch_delete(kit.store, "child", false));
 	KIT_WAIT_UNTIL(files(".sst") == 1);
 }
@@ -135,11 +98,12 @@ START_TEST(fork_point_gets_the_table_of_its_log)
 {
 	struct lsm *child;
 
-	hold_flushes();
+	worker_cancel(kit.runtime->workers, &kit.store->flush_job);
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "child");
-	child = open_branch("child");
-	kit_heal(&kit);
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
+	worker_job_init(&kit.store->flush_job, WORKER_FLUSH, store_flush_run);
+	worker_submit(kit.runtime->workers, &kit.store->flush_job, 0);
 	ASSERT_OK(lsm_flush(kit.store));
 	kit_fill(child, "k", FILLED, "z");
 	ASSERT_OK(compact_all(child));
@@ -150,7 +114,7 @@ START_TEST(fork_point_gets_the_table_of_its_log)
 	kit_crash(&kit, 256, 1);
 	kit_open(&kit);
 	ck_assert_uint_eq(files(".sst"), 3);
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 }
 END_TEST
 
@@ -158,25 +122,25 @@ START_TEST(deletion_is_refused_over_children_unless_recursive)
 {
 	struct lsm *child, *open;
 
-	fork_to(kit.store, "a");
-	child = open_branch("a");
+	kit_fork(kit.store, "a");
+	child = kit_branch(&kit, "a");
 	kit_fill(child, "k", FILLED, "x");
-	fork_to(child, "b");
-	fork_to(child, "c");
-	open = open_branch("c");
-	fork_to(open, "d");
+	kit_fork(child, "b");
+	kit_fork(child, "c");
+	open = kit_branch(&kit, "c");
+	kit_fork(open, "d");
 	ASSERT_OK(lsm_close(child));
-	fork_to(kit.store, "aside");
+	kit_fork(kit.store, "aside");
 	ASSERT_ERR(lsm_branch_delete(kit.store, "a", false), NOT_EMPTY);
 	ASSERT_ERR(lsm_branch_delete(kit.store, "a", true), BUSY);
-	ck_assert_uint_eq(branch_count(), 6);
+	ck_assert_uint_eq(kit_branch_count(&kit), 6);
 	ASSERT_OK(lsm_close(open));
 	ASSERT_OK(lsm_branch_delete(kit.store, "b", false));
 	ASSERT_OK(lsm_branch_delete(kit.store, "a", true));
-	ck_assert_uint_eq(branch_count(), 2);
+	ck_assert_uint_eq(kit_branch_count(&kit), 2);
 	KIT_WAIT_UNTIL(files(".sst") == 0 && files(".wal") == 0);
 	kit_reopen(&kit);
-	ck_assert_uint_eq(branch_count(), 2);
+	ck_assert_uint_eq(kit_branch_count(&kit), 2);
 	ck_assert_uint_eq(folders(""), 2);
 }
 END_TEST
@@ -191,7 +155,7 @@ START_TEST(damaged_branch_is_refused_and_nothing_is_deleted)
 	kit_fill(kit.store, "k", FILLED, "x");
 	ASSERT_OK(lsm_flush(kit.store));
 	ASSERT_OK(lsm_branch_create(kit.store, "bad", false, &info));
-	fork_to(kit.store, "good");
+	kit_fork(kit.store, "good");
 	kit_close(&kit);
 	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
 	         (unsigned long long)info.id);
@@ -203,10 +167,10 @@ START_TEST(damaged_branch_is_refused_and_nothing_is_deleted)
 	ck_assert_uint_eq(count, 2);
 	ck_assert_uint_eq(damaged, 1);
 	ASSERT_ERR(lsm_branch_open(kit.store, "bad", NULL, &child), NOT_FOUND);
-	child = open_branch("good");
+	child = kit_branch(&kit, "good");
 	kit_expect_filled(child, "k", FILLED, "x");
 	ASSERT_OK(lsm_close(child));
-	ck_assert_uint_eq(faults(), 1);
+	ck_assert_uint_eq(kit_faults(kit.store), 1);
 	kit_fill(kit.store, "k", FILLED, "y");
 	ASSERT_OK(compact_all(kit.store));
 	ASSERT_OK(lsm_branch_delete(kit.store, "good", false));
@@ -214,7 +178,7 @@ START_TEST(damaged_branch_is_refused_and_nothing_is_deleted)
 	kit_close(&kit);
 	kit_flip(kit.env, folder, "MANIFEST-1", 100); /* mended */
 	kit_open(&kit);
-	child = open_branch("bad");
+	child = kit_branch(&kit, "bad");
 	kit_expect_filled(child, "k", FILLED, "x");
 	ASSERT_OK(lsm_close(child));
 }
@@ -230,7 +194,7 @@ START_TEST(many_changes_are_put_into_a_list_that_forks_share)
 	for (unsigned i = 0; i < 2 * STORE_FORK_CHANGES; i++) {
 		snprintf(name, sizeof(name), "b%u", i);
 		kit_put(kit.store, name, "1");
-		fork_to(kit.store, name);
+		kit_fork(kit.store, name);
 		ASSERT_OK(lsm_flush(kit.store));
 	}
 	ck_assert_uint_ge(files(".list"), 1);
@@ -241,7 +205,7 @@ START_TEST(many_changes_are_put_into_a_list_that_forks_share)
 
 		snprintf(name, sizeof(name), "b%u", i);
 		snprintf(next, sizeof(next), "b%u", i + 1);
-		child = open_branch(name);
+		child = kit_branch(&kit, name);
 		kit_expect(child, name, "1");
 		kit_expect(child, next, NULL);
 		ASSERT_OK(lsm_close(child));
@@ -260,8 +224,8 @@ START_TEST(branch_can_be_exported)
 
 	hold_flushes();
 	kit_fill(kit.store, "k", FILLED, "x");
-	fork_to(kit.store, "child");
-	child = open_branch("child");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
 	kit_put(child, "own", "1");
 	ASSERT_OK(lsm_export(child, "/other", &info));
 	kit_heal(&kit);

@@ -26,22 +26,19 @@ enum {
 	KEEP_ALL = 256,
 };
 
-struct limits {
-	const char *name;
-	int64_t credit_bytes;
-	uint32_t period_ms, sync_period_ms;
-	uint64_t memtable_bytes, table_bytes, level_base_bytes;
-	uint32_t block_bytes, l0_trigger;
-};
-
-static const struct limits all_limits[] = {
-    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4},
-    {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1},
+static const struct kit_limits all_limits[] = {
+    {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4,
+     SEGMENT_MIN_BYTES, 0},
+    {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1,
+     SEGMENT_MIN_BYTES, 0},
     {"a pool of one batch", 8 << 10, 0, 0, 4 << 10, 4 << 10, 8 << 10, 1 << 10,
-     2},
-    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2},
-    {"a period of 1 ms", 64 << 10, 1, 1, 8 << 10, 4 << 10, 8 << 10, 1 << 10, 3},
-    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 100},
+     2, SEGMENT_MIN_BYTES, 0},
+    {"credit off", 0, 0, 0, 4 << 10, 8 << 10, 16 << 10, 512, 2,
+     SEGMENT_MIN_BYTES, 0},
+    {"a period of 1 ms", 64 << 10, 1, 1, 8 << 10, 4 << 10, 8 << 10, 1 << 10, 3,
+     SEGMENT_MIN_BYTES, 0},
+    {"many L0 tables", 64 << 10, 0, 5, 4 << 10, 64 << 10, 1 << 20, 256, 100,
+     SEGMENT_MIN_BYTES, 0},
 };
 
 struct side {
@@ -161,18 +158,9 @@ static void check_side(const struct side *side)
 	ck_assert_int_eq(lsm_counter(side->lsm, 1), side->counter);
 }
 
-static void print_fault(void *ctx, const char *line)
-{
-	(void)ctx;
-	fprintf(stderr, "fault: %s\n", line);
-}
-
 static void verify_all(uint64_t expected)
 {
-	uint64_t faults;
-
-	ASSERT_OK(lsm_verify(any_open(), print_fault, NULL, &faults));
-	ck_assert_uint_eq(faults, expected);
+	ck_assert_uint_eq(kit_faults(any_open()), expected);
 }
 
 static void check_list(size_t damaged)
@@ -537,19 +525,6 @@ static void take_step(void)
 		damage();
 }
 
-static void set_options(const struct limits *limits)
-{
-	w.kit.runtime_options.credit_bytes = limits->credit_bytes;
-	w.kit.runtime_options.period_ms = limits->period_ms;
-	w.kit.runtime_options.sync_period_ms = limits->sync_period_ms;
-	w.kit.options.memtable_bytes = limits->memtable_bytes;
-	w.kit.options.table_bytes = limits->table_bytes;
-	w.kit.options.level_base_bytes = limits->level_base_bytes;
-	w.kit.options.block_bytes = limits->block_bytes;
-	w.kit.options.l0_trigger = limits->l0_trigger;
-	w.kit.options.segment_min_bytes = SEGMENT_MIN_BYTES;
-}
-
 START_TEST(random_work_on_branches_reads_like_the_model)
 {
 	memset(&w, 0, sizeof(w));
@@ -557,7 +532,7 @@ START_TEST(random_work_on_branches_reads_like_the_model)
 	        all_limits[_i].name, steps, seed);
 	gen_init(&w.gen, seed + (uint64_t)_i);
 	kit_init(&w.kit);
-	set_options(&all_limits[_i]);
+	kit_set_limits(&w.kit, &all_limits[_i]);
 	ASSERT_OK(lsm_create(w.kit.env, KIT_PATH, slice_str("owner")));
 	w.sides[0].exists = true;
 	w.sides[0].parent = -1;

@@ -30,16 +30,7 @@ enum {
 	KEEP_ALL = 256,
 };
 
-struct limits {
-	const char *name;
-	int64_t credit_bytes;
-	uint32_t period_ms, sync_period_ms;
-	uint64_t memtable_bytes, table_bytes, level_base_bytes;
-	uint32_t block_bytes, l0_trigger, segment_min_bytes;
-	size_t range_prefix_bytes;
-};
-
-static const struct limits all_limits[] = {
+static const struct kit_limits all_limits[] = {
     {"small", 256 << 10, 0, 0, 16 << 10, 16 << 10, 64 << 10, 1 << 10, 4, 0, 1},
     {"one-file levels", 64 << 10, 0, 0, 4 << 10, 1 << 10, 1 << 10, 1 << 10, 1,
      20, 1},
@@ -521,20 +512,6 @@ static void take_step(void)
 		fork_store();
 }
 
-static void set_options(const struct limits *limits)
-{
-	w.kit.runtime_options.credit_bytes = limits->credit_bytes;
-	w.kit.runtime_options.period_ms = limits->period_ms;
-	w.kit.runtime_options.sync_period_ms = limits->sync_period_ms;
-	w.kit.options.memtable_bytes = limits->memtable_bytes;
-	w.kit.options.table_bytes = limits->table_bytes;
-	w.kit.options.level_base_bytes = limits->level_base_bytes;
-	w.kit.options.block_bytes = limits->block_bytes;
-	w.kit.options.l0_trigger = limits->l0_trigger;
-	w.kit.options.range_prefix_bytes = limits->range_prefix_bytes;
-	w.kit.options.segment_min_bytes = limits->segment_min_bytes;
-}
-
 static void tell(void *ctx, const char *line)
 {
 	(void)ctx;
@@ -560,7 +537,7 @@ START_TEST(random_work_reads_like_the_model)
 	        all_limits[_i].name, steps, seed);
 	gen_init(&w.gen, seed + (uint64_t)_i);
 	kit_init(&w.kit);
-	set_options(&all_limits[_i]);
+	kit_set_limits(&w.kit, &all_limits[_i]);
 	model_init(&w.model);
 	strcpy(w.path, "/st");
 	ASSERT_OK(lsm_create(w.kit.env, w.path, slice_str("owner")));

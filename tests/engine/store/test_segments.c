@@ -117,22 +117,6 @@ static size_t segment_files(void)
 	return kit_files(kit.env, KIT_POOL, ".seg");
 }
 
-static void print_line(void *ctx, const char *line)
-{
-	fprintf(stderr, "%s\n", line);
-	++*(unsigned *)ctx;
-}
-
-static uint64_t faults(void)
-{
-	uint64_t count = 0;
-	unsigned lines = 0;
-
-	ASSERT_OK(lsm_verify(kit.store, print_line, &lines, &count));
-	ck_assert_uint_eq(lines, count);
-	return count;
-}
-
 static void compact_all(struct lsm *store)
 {
 	ASSERT_OK(lsm_compact(store, lsm_sequence(store), NULL));
@@ -174,7 +158,7 @@ START_TEST(a_flush_puts_large_values_apart)
 	ck_assert_uint_eq(stats.segments.garbage_bytes, 0);
 	check_values();
 	kit_expect(kit.store, "small", "value");
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 	kit_reopen(&kit);
 	check_values();
 	expect_segments(1);
@@ -211,7 +195,7 @@ START_TEST(compaction_writes_no_value_again)
 	ck_assert_uint_eq(stats_now().segments.bytes_written, before);
 	expect_segments(3);
 	check_values();
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 }
 END_TEST
 
@@ -274,7 +258,7 @@ START_TEST(live_values_move_out_of_garbage)
 	ck_assert_uint_lt(stats_now().segments.bytes, live + live / 4);
 	expect_segments(1);
 	check_values();
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 }
 END_TEST
 
@@ -349,7 +333,7 @@ START_TEST(small_operand_stays_beside_its_value)
 	expect_appended(3, "+a+b");
 	kit_reopen(&kit);
 	expect_appended(3, "+a+b");
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 }
 END_TEST
 
@@ -367,7 +351,7 @@ START_TEST(large_operands_are_folded_into_a_new_value)
 	compact_all(kit.store);
 	ck_assert_uint_gt(stats_now().segments.bytes_written, before + LARGE);
 	expect_appended(3, tail);
-	ck_assert_uint_eq(faults(), 0);
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
 }
 END_TEST
 
@@ -496,7 +480,7 @@ START_TEST(damaged_frame_costs_its_own_value_alone)
 	}
 	ck_assert_uint_eq(bad, 1);
 	ck_assert(kit_log_has(".seg", "offset"));
-	ck_assert_uint_ge(faults(), 1);
+	ck_assert_uint_ge(kit_faults(kit.store), 1);
 	buf_release(&found);
 }
 END_TEST
