@@ -73,7 +73,7 @@ struct branch {
 	/* home->mu: */
 	enum branch_state state;
 	size_t children;
-	struct lsm *lsm;      /* NULL: not open */
+	struct lsm *lsm;      /* NULL: not open, or CLOSING without pins */
 	unsigned pins;        /* of lsm: it is not closed meanwhile */
 	struct file_set now;  /* pinned while it is not open */
 	struct file_set base; /* the fork point; always pinned */

@@ -269,9 +269,6 @@ static void leave_store(struct lsm *store)
 	if (store->state.version != NULL &&
 	    branch_pin_state(home, branch, &store->state) != LSM_OK)
 		pool_keep_all(home->pool);
-	sync_lock(&home->mu);
-	branch->lsm = NULL;
-	sync_unlock(&home->mu);
 	branch_leave(home, branch);
 	free_store(store);
 	home_unref(home);
@@ -466,7 +463,8 @@ static enum lsm_err finish_writing(struct lsm *store, enum lsm_err err)
 	return err == LSM_OK ? synced : err;
 }
 
-/* Nobody lands here any more, nor looks for memtables. */
+/* Nobody lands here any more, nor looks for memtables: it is not found as open
+   from the moment on at which nobody keeps it open. */
 static void enter_closing(struct lsm *store)
 {
 	struct home *home = store->home;
@@ -475,6 +473,7 @@ static void enter_closing(struct lsm *store)
 	branch_enter(home, store->branch, BRANCH_CLOSING);
 	while (store->branch->pins > 0)
 		sync_wait(&home->changed, &home->mu);
+	store->branch->lsm = NULL;
 	sync_unlock(&home->mu);
 }
 

@@ -236,6 +236,18 @@ static void go_on_flushing(void)
 	worker_submit(kit.runtime->workers, &kit.store->flush_job, 0);
 }
 
+/* Whether all that was flushed has landed. */
+static bool all_landed(void)
+{
+	struct home *home = kit.store->home;
+	bool landed;
+
+	sync_lock(&home->mu);
+	landed = home->newest_logged == NULL;
+	sync_unlock(&home->mu);
+	return landed;
+}
+
 START_TEST(memtable_is_shared_while_both_are_open)
 {
 	struct lsm *child;
@@ -273,7 +285,7 @@ START_TEST(flush_lands_in_branches_that_are_not_open)
 	kit_fork(kit.store, "two");
 	go_on_flushing();
 	ASSERT_OK(lsm_flush(kit.store));
-	KIT_WAIT_UNTIL(kit.store->home->newest_logged == NULL);
+	KIT_WAIT_UNTIL(all_landed());
 	kit_close(&kit);
 	kit_crash(&kit, 0, 1);
 	kit_open(&kit);
@@ -334,6 +346,51 @@ START_TEST(child_flushes_what_its_parent_could_not)
 }
 END_TEST
 
+/* Whether a memtable of a branch that is closing could be found. */
+static struct {
+	struct lsm *asker; /* NULL: do not look */
+	struct file_id log;
+	bool looked, found;
+} closing;
+
+/* Called by lsm_close() between the moment at which nobody keeps the branch open
+   any more and its end (the Makefile has the linker put it there). */
+void __real_store_forget_l0(struct lsm *store);
+void __wrap_store_forget_l0(struct lsm *store);
+void __wrap_store_forget_l0(struct lsm *store)
+{
+	if (closing.asker != NULL) {
+		struct generation *gen = home_find_sealed(
+		    closing.asker->home, closing.asker->branch, closing.log);
+
+		closing.looked = true;
+		closing.found = gen != NULL;
+		generation_unref(gen);
+	}
+	__real_store_forget_l0(store);
+}
+
+/* Who found it would use what close frees. */
+START_TEST(memtable_of_a_branch_that_closes_is_not_found)
+{
+	struct lsm *child;
+
+	hold_flushes();
+	kit_fill(kit.store, "k", FILLED, "x");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
+	closing.log = child->oldest_sealed->log_id;
+	closing.asker = child;
+	ASSERT_ERR(lsm_close(kit.store), IO);
+	closing.asker = NULL;
+	ck_assert(closing.looked);
+	ck_assert(!closing.found);
+	kit_heal(&kit);
+	kit.store = child;
+	kit_expect_filled(child, "k", FILLED, "x");
+}
+END_TEST
+
 START_TEST(parent_closes_while_its_memtable_is_read)
 {
 	struct lsm_iter *iter = NULL;
@@ -369,7 +426,7 @@ START_TEST(idle_branch_is_two_small_files)
 	kit_fill(kit.store, "k", FILLED, "x");
 	ASSERT_OK(lsm_branch_create(kit.store, "child", true, &info));
 	ASSERT_OK(lsm_flush(kit.store));
-	KIT_WAIT_UNTIL(kit.store->home->newest_logged == NULL);
+	KIT_WAIT_UNTIL(all_landed());
 	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
 	         (unsigned long long)info.id);
 	ck_assert_uint_eq(kit_files(kit.env, folder, ""), 2);
@@ -405,6 +462,7 @@ int main(void)
 	tcase_add_test(tc, flush_lands_in_branches_that_are_not_open);
 	tcase_add_test(tc, log_that_several_name_is_replayed_once);
 	tcase_add_test(tc, child_flushes_what_its_parent_could_not);
+	tcase_add_test(tc, memtable_of_a_branch_that_closes_is_not_found);
 	tcase_add_test(tc, parent_closes_while_its_memtable_is_read);
 	tcase_add_test(tc, idle_branch_is_two_small_files);
 	suite_add_tcase(suite, tc);
