@@ -148,6 +148,17 @@ static enum lsm_err flush_shared(struct lsm *store, struct file_id log,
 	return err;
 }
 
+/* Have the tables land in other branches. Who awaited that looks again after it:
+   it may have been left out, as it was being opened, or could not take them. */
+static void land(struct lsm *store, const struct edit *edit, struct file_id log)
+{
+	home_land(store->home, store->branch, edit, log);
+	sync_lock(&store->tree_mu);
+	store->landing = (struct file_id){0, 0};
+	sync_unlock(&store->tree_mu);
+	home_wake_logged(store->home, store->branch);
+}
+
 enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 {
 	struct file_id log = {0, 0};
@@ -162,6 +173,7 @@ enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 	if (gen != NULL) {
 		log = gen->log_id;
 		shared = gen->shared;
+		store->landing = log;
 	}
 	sync_unlock(&store->tree_mu);
 	*more_out = gen != NULL;
@@ -172,7 +184,7 @@ enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 	err = shared ? flush_shared(store, log, &edit, &done)
 	             : flush_one(store, gen, &edit);
 	if (err == LSM_OK && done)
-		home_land(store->home, store->branch, &edit, log);
+		land(store, &edit, log);
 	if (err == LSM_OK && !shared)
 		store_note_l0(store);
 	edit_release(&edit);
@@ -221,7 +233,9 @@ void store_flush_run(struct worker_job *job)
 	log_warning("%s: a flush failed (%s); trying again in %u ms",
 	            store->path, lsm_strerror(err), store->flush_retry_ms);
 	worker_submit(store->runtime->workers, job, store->flush_retry_ms);
-	home_wake_logged(store->home); /* others need not wait for us */
+	/* Others need not wait for us; they try again by themselves too. */
+	if (store->flush_retry_ms == STORE_RETRY_MIN_MS)
+		home_wake_logged(store->home, store->branch);
 }
 
 enum lsm_err lsm_flush(struct lsm *store)

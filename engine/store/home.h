@@ -130,8 +130,9 @@ void home_land(struct home *home, const struct branch *self,
 bool home_shares_log(struct home *home, const struct branch *self,
                      struct file_id log);
 
-/* Have branches that wait for the flush of another look whether it will come. */
-void home_wake_logged(struct home *home);
+/* Have branches that wait for the flush of another, which `self` is not, look
+   whether it will come. */
+void home_wake_logged(struct home *home, const struct branch *self);
 
 /* ---- gc.c ------------------------------------------------------------------ */
 

@@ -169,11 +169,11 @@ bool home_shares_log(struct home *home, const struct branch *self,
 	return shared;
 }
 
-void home_wake_logged(struct home *home)
+void home_wake_logged(struct home *home, const struct branch *self)
 {
 	sync_lock(&home->mu);
 	for (struct branch *b = home->newest_logged; b != NULL; b = b->older)
-		if (b->lsm != NULL)
+		if (b->lsm != NULL && b != self)
 			worker_submit(home->runtime->workers,
 			              &b->lsm->flush_job, 0);
 	sync_unlock(&home->mu);
@@ -238,12 +238,31 @@ struct generation *home_find_sealed(struct home *home,
 	return found;
 }
 
+/* Whether the owner of the log is going to flush it, or has it land just now. */
+static bool flush_comes(struct lsm *owner, struct file_id log)
+{
+	struct generation *g;
+	bool comes;
+
+	sync_lock(&owner->tree_mu);
+	g = owner->oldest_sealed;
+	while (g != NULL && !file_id_equal(g->log_id, log))
+		g = g->newer;
+	if (g != NULL)
+		comes = owner->flush_err == LSM_OK &&
+		        atomic_load(&owner->failed) == LSM_OK;
+	else
+		comes = file_id_equal(owner->landing, log);
+	sync_unlock(&owner->tree_mu);
+	return comes;
+}
+
 bool store_awaits_landing(struct lsm *store)
 {
 	struct branch *owner;
 	struct generation *gen;
 	struct file_id log = {0, 0};
-	bool comes = false;
+	bool comes;
 
 	sync_lock(&store->tree_mu);
 	gen = store->oldest_sealed;
@@ -255,14 +274,7 @@ bool store_awaits_landing(struct lsm *store)
 	owner = pin_open(store->home, log.creator);
 	if (owner == NULL)
 		return false;
-	gen = find_sealed(owner->lsm, log);
-	if (gen != NULL) {
-		sync_lock(&owner->lsm->tree_mu);
-		comes = owner->lsm->flush_err == LSM_OK;
-		sync_unlock(&owner->lsm->tree_mu);
-		comes = comes && atomic_load(&owner->lsm->failed) == LSM_OK;
-	}
-	generation_unref(gen);
+	comes = flush_comes(owner->lsm, log);
 	unpin_open(store->home, owner);
 	return comes;
 }

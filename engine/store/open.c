@@ -503,7 +503,7 @@ enum lsm_err lsm_close(struct lsm *store)
 	enter_closing(store);
 	store_forget_l0(store);
 	leave_store(store);
-	home_wake_logged(home); /* what we did not flush, others must */
+	home_wake_logged(home, NULL); /* what we did not flush, others must */
 	home_unref(home);
 	return err;
 }

@@ -154,6 +154,8 @@ struct lsm {
 	/* Guarded by tree_mu. */
 	struct view *view;
 	struct generation *oldest_sealed, *newest_sealed;
+	struct file_id landing; /* log that is being flushed, until its tables
+	                           have landed in other branches too */
 	struct lsm_snapshot *snapshots, *last_snapshot; /* ascending */
 	uint64_t flush_tries;                           /* ended, well or not */
 	enum lsm_err flush_err;                         /* of the last */

@@ -391,6 +391,29 @@ START_TEST(memtable_of_a_branch_that_closes_is_not_found)
 }
 END_TEST
 
+/* They wake each other at the first failure, not at each. */
+START_TEST(branches_whose_flushes_fail_try_again_after_pauses)
+{
+	struct lsm *one, *two;
+	uint64_t begin;
+
+	hold_flushes();
+	kit_fill(kit.store, "k", FILLED, "x");
+	kit_fork(kit.store, "one");
+	kit_fork(kit.store, "two");
+	one = kit_branch(&kit, "one");
+	two = kit_branch(&kit, "two");
+	kit_wait_met(&kit, 4);
+	begin = sync_now_ns();
+	kit_wait_met(&kit, 16);
+	/* At least one tried six times; its pauses double from 50 ms on. */
+	ck_assert_uint_gt(sync_now_ns() - begin, 300 * UINT64_C(1000000));
+	kit_heal(&kit);
+	ASSERT_OK(lsm_close(one));
+	ASSERT_OK(lsm_close(two));
+}
+END_TEST
+
 START_TEST(parent_closes_while_its_memtable_is_read)
 {
 	struct lsm_iter *iter = NULL;
@@ -463,6 +486,7 @@ int main(void)
 	tcase_add_test(tc, log_that_several_name_is_replayed_once);
 	tcase_add_test(tc, child_flushes_what_its_parent_could_not);
 	tcase_add_test(tc, memtable_of_a_branch_that_closes_is_not_found);
+	tcase_add_test(tc, branches_whose_flushes_fail_try_again_after_pauses);
 	tcase_add_test(tc, parent_closes_while_its_memtable_is_read);
 	tcase_add_test(tc, idle_branch_is_two_small_files);
 	suite_add_tcase(suite, tc);
