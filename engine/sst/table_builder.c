@@ -22,6 +22,9 @@
 
 enum {
 	WRITE_BYTES = 256 << 10,
+	/* So much is handed to the disk at a time while more is being built, so
+	   that the sync at the end has little left to wait for. */
+	WRITE_BEHIND_BYTES = 1 << 20,
 	/* A part ends when its index is so large and leads to so many blocks, so
 	   that long keys do not make parts of one block; or when its filter
 	   would be larger than the cache likes. */
@@ -41,6 +44,7 @@ struct table_builder {
 	struct block_builder top;   /* index, over the parts */
 	struct buf out;             /* encoded, to be written at out_offset */
 	uint64_t out_offset;
+	uint64_t behind_upto; /* write-back was asked for up to here */
 	struct buf
 	    hashes; /* native u64s, one a distinct user key of the part */
 	struct buf last_key; /* internal */
@@ -269,6 +273,11 @@ static enum lsm_err write_out(struct table_builder *builder)
 		return err;
 	builder->out_offset += builder->out.len;
 	buf_clear(&builder->out);
+	if (builder->out_offset - builder->behind_upto >= WRITE_BEHIND_BYTES) {
+		env_write_behind(builder->file, builder->behind_upto,
+		                 builder->out_offset - builder->behind_upto);
+		builder->behind_upto = builder->out_offset;
+	}
 	return LSM_OK;
 }
 
