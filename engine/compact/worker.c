@@ -154,8 +154,8 @@ static enum lsm_err start_threads(struct lane *lane, const char *what,
 enum lsm_err worker_pool_create(const unsigned threads[WORKER_LANES],
                                 struct worker_pool **pool_out)
 {
-	static const char *const names[WORKER_LANES] = {"flush", "compact",
-	                                                "upkeep", "prompt"};
+	static const char *const names[WORKER_LANES] = {
+	    "flush", "compact", "upkeep", "delete", "prompt"};
 	struct worker_pool *pool;
 	enum lsm_err err = LSM_OK;
 

@@ -3,9 +3,10 @@
  * worker.h: background threads in lanes, each with a queue of jobs.
  *
  * A job is a struct that its owner embeds; it is queued once at most, may ask to
- * run again later, and is cancelled before its owner goes. Flushes, compactions
- * and upkeep have lanes of their own, so that a long compaction never keeps a
- * flush waiting, nor either of them a log sync.
+ * run again later, and is cancelled before its owner goes. Flushes, compactions,
+ * upkeep and deletions have lanes of their own, so that a long compaction never
+ * keeps a flush waiting, nor either of them a log sync, nor a row of large files
+ * that are to be deleted the log that writers need next.
  *
  * States of a job (guarded by the pool's mutex):
  *   IDLE     -> QUEUED   worker_submit()
@@ -26,6 +27,7 @@ enum worker_lane {
 	WORKER_FLUSH,
 	WORKER_COMPACT,
 	WORKER_UPKEEP, /* log syncs, spare logs, timers */
+	WORKER_DELETE, /* files that nothing names */
 	WORKER_PROMPT, /* what never blocks: those who were made to wait */
 	WORKER_LANES,
 };

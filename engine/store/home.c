@@ -74,7 +74,7 @@ static enum lsm_err alloc_home(struct lsm_runtime *runtime,
 	home->runtime = runtime;
 	home->read_only = read_only;
 	snprintf(home->path, sizeof(home->path), "%s", path);
-	worker_job_init(&home->gc_job, WORKER_UPKEEP, home_gc_run);
+	worker_job_init(&home->gc_job, WORKER_DELETE, home_gc_run);
 	*home_out = home;
 	return LSM_OK;
 }

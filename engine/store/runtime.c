@@ -129,7 +129,7 @@ enum lsm_err lsm_runtime_create(const struct lsm_runtime_options *options,
                                 struct lsm_runtime **runtime_out)
 {
 	struct lsm_runtime *runtime = calloc(1, sizeof(*runtime));
-	unsigned threads[WORKER_LANES] = {RUNTIME_FLUSH_THREADS, 1, 1, 1};
+	unsigned threads[WORKER_LANES] = {RUNTIME_FLUSH_THREADS, 1, 1, 1, 1};
 	enum lsm_err err;
 
 	*runtime_out = NULL;

@@ -101,7 +101,7 @@ static unsigned ended(struct probe *probe)
 
 static void setup(void)
 {
-	static const unsigned threads[WORKER_LANES] = {1, 2, 1, 1};
+	static const unsigned threads[WORKER_LANES] = {1, 2, 1, 1, 1};
 
 	ck_assert_int_eq(worker_pool_create(threads, &pool), LSM_OK);
 }
