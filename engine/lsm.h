@@ -152,8 +152,9 @@ struct lsm_options {
 	                               system call; UINT32_MAX: it never is;
 	                               0: 4 */
 	size_t range_prefix_bytes; /* of a key: what ranges lie within, see
-	                               lsm_batch_delete_range(). The same for as
-	                               long as a store lives; 0: none */
+	                               lsm_batch_delete_range(). 0: there are
+	                               none. Where there are, opening with
+	                               another length is INVALID */
 	uint32_t segment_min_bytes; /* values from here on are kept apart from
 	                               the keys; 0: none is, and those that are
 	                               stay where they are */
@@ -175,7 +176,8 @@ LSM_MUST_CHECK enum lsm_err lsm_create(const struct env *env, const char *path,
 /*
  * Lock, recover and open a branch of the store at `path`, main unless the options
  * name another. It is BUSY while any branch of it is open: see lsm_branch_open().
- * Errors: NOT_FOUND (the branch), NOT_STORE, NEWER, CORRUPT, LOST, BUSY, ACCESS, READ_ONLY, NOSPACE,
+ * Errors: NOT_FOUND (the branch), INVALID (range_prefix_bytes), NOT_STORE, NEWER,
+ * CORRUPT, LOST, BUSY, ACCESS, READ_ONLY, NOSPACE,
  * IO, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_open(struct lsm_runtime *runtime,

@@ -97,7 +97,8 @@ enum lsm_err table_info_note_range(struct table_info *info, struct slice ikey,
 
 	if (key_kind(ikey) != KEY_RANGE_DELETE)
 		return LSM_OK;
-	if (!range_decode(prefix, value, &range))
+	if (!range_decode(prefix, value, &range) ||
+	    (info->ranges > 0 && prefix.len != info->ranges_prefix_bytes))
 		return LSM_ERR_CORRUPT;
 	err = range_reach(prefix, range, &reach);
 	if (err == LSM_OK && slice_compare(buf_slice(&reach),
@@ -108,6 +109,7 @@ enum lsm_err table_info_note_range(struct table_info *info, struct slice ikey,
 		return err;
 	if (info->ranges == 0 || key_seq(ikey) < info->ranges_min_seq)
 		info->ranges_min_seq = key_seq(ikey);
+	info->ranges_prefix_bytes = prefix.len;
 	info->ranges++;
 	return LSM_OK;
 }
@@ -121,6 +123,8 @@ enum lsm_err table_info_encode_ranges(const struct table_info *info,
 		return LSM_OK;
 	err = append_varint(out, info->ranges);
 	if (err == LSM_OK)
+		err = append_varint(out, info->ranges_prefix_bytes);
+	if (err == LSM_OK)
 		err = append_varint(out, info->ranges_min_seq);
 	if (err == LSM_OK)
 		err = append_prefixed(out, buf_slice(&info->ranges_reach));
@@ -132,9 +136,12 @@ enum lsm_err table_info_decode_ranges(struct cursor *c, struct table_info *info)
 	struct slice reach;
 
 	info->ranges = cursor_varint(c);
+	info->ranges_prefix_bytes = cursor_varint(c);
 	info->ranges_min_seq = cursor_varint(c);
 	reach = cursor_prefixed(c);
 	if (c->bad || info->ranges == 0 || info->ranges > info->entries ||
+	    info->ranges_prefix_bytes == 0 ||
+	    info->ranges_prefix_bytes > LSM_KEY_MAX_BYTES ||
 	    info->ranges_min_seq < info->min_seq ||
 	    info->ranges_min_seq > info->max_seq || reach.len == 0 ||
 	    reach.len > LSM_KEY_MAX_BYTES)

@@ -20,9 +20,10 @@ struct table_info {
 	uint64_t raw_bytes; /* keys and values */
 	uint64_t min_seq, max_seq;
 	struct buf smallest, largest; /* internal keys */
-	/* Of the range tombstones among the entries: how many, the least
-	   sequence, and a user key that none of them reaches beyond. */
-	uint64_t ranges, ranges_min_seq;
+	/* Of the range tombstones among the entries: how many, the length of
+	   their prefixes, the least sequence, and a user key that none of them
+	   reaches beyond. */
+	uint64_t ranges, ranges_prefix_bytes, ranges_min_seq;
 	struct buf ranges_reach;
 	struct segment_uses segments; /* what its pointers lead to */
 };
@@ -36,7 +37,7 @@ void table_info_count(struct table_info *info, struct slice ikey,
                       struct slice value, bool older);
 
 /* The same for a range tombstone; nothing for other kinds. Errors: CORRUPT (it
-   is none; not logged), NOMEM. */
+   is none, or its prefix is as long as no other's; not logged), NOMEM. */
 LSM_MUST_CHECK enum lsm_err table_info_note_range(struct table_info *info,
                                                   struct slice ikey,
                                                   struct slice value);

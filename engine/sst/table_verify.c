@@ -278,6 +278,7 @@ static enum lsm_err check_properties(struct verify *v)
 	        info.raw_bytes == seen->raw_bytes &&
 	        info.min_seq == seen->min_seq &&
 	        info.max_seq == seen->max_seq && info.ranges == seen->ranges &&
+	        info.ranges_prefix_bytes == seen->ranges_prefix_bytes &&
 	        info.ranges_min_seq == seen->ranges_min_seq &&
 	        slice_equal(buf_slice(&info.ranges_reach),
 	                    buf_slice(&seen->ranges_reach)) &&

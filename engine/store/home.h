@@ -51,6 +51,7 @@ struct home {
 	struct pool *pool;
 	struct env_dir *branches;
 	size_t damaged; /* branches whose manifests cannot be read */
+	size_t range_prefix_bytes; /* of the first branch that was opened */
 
 	struct sync_mutex mu;
 	struct sync_cond changed; /* a branch came back to IDLE, or went */

@@ -82,6 +82,16 @@ static enum lsm_err take_credit(struct replay *replay,
 	return err;
 }
 
+static enum lsm_err check_prefix(const struct lsm *store, size_t bytes)
+{
+	if (bytes == store->options.range_prefix_bytes)
+		return LSM_OK;
+	log_error("%s: a log holds a range delete with a prefix of %zu bytes, "
+	          "not of the %zu that it is opened with",
+	          store->path, bytes, store->options.range_prefix_bytes);
+	return LSM_ERR_INVALID;
+}
+
 static enum lsm_err replay_entries(struct replay *replay,
                                    struct batch_reader *reader, uint64_t taken)
 {
@@ -94,9 +104,8 @@ static enum lsm_err replay_entries(struct replay *replay,
 		enum key_kind kind;
 
 		err = batch_reader_next(reader, &kind, &key, &value);
-		if (err == LSM_OK && kind == KEY_RANGE_DELETE &&
-		    key.len != replay->store->options.range_prefix_bytes)
-			err = LSM_ERR_INVALID;
+		if (err == LSM_OK && kind == KEY_RANGE_DELETE)
+			err = check_prefix(replay->store, key.len);
 		if (err == LSM_OK && !replay->rehearsal)
 			err = memtable_prepare(mem, key, reader->first_seq + i,
 			                       kind, value, &chain);
@@ -467,22 +476,43 @@ static enum lsm_err take_over(struct lsm *store)
 	return err;
 }
 
-/* Range tombstones are found by the length of their prefix. */
-static enum lsm_err check_range_option(struct lsm *store)
+static bool have_prefix(const struct version *version, uint64_t prefix_bytes)
 {
-	if (store->options.range_prefix_bytes > 0 ||
-	    !version_has_ranges(store->state.version))
+	for (unsigned l = 0; l < LSM_LEVELS; l++) {
+		const struct level *level = &version->levels[l];
+
+		for (size_t i = 0; level->ranged > 0 && i < level->count; i++) {
+			const struct table_info *info = &level->tables[i]->info;
+
+			if (info->ranges > 0 &&
+			    info->ranges_prefix_bytes != prefix_bytes)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Range tombstones are found by the length of their prefix. So it is that of the
+   tables, and that of branches open before: memtables may be theirs. */
+static enum lsm_err check_range_option(struct lsm *store, bool first)
+{
+	size_t bytes = store->options.range_prefix_bytes;
+
+	if (first)
+		store->home->range_prefix_bytes = bytes;
+	if (bytes == store->home->range_prefix_bytes &&
+	    have_prefix(store->state.version, bytes))
 		return LSM_OK;
-	log_error("%s: it holds range deletes, and is opened without "
-	          "range_prefix_bytes",
-	          store->path);
+	log_error("%s: its range deletes have prefixes of another length than "
+	          "the %zu bytes that it is opened with",
+	          store->path, bytes);
 	return LSM_ERR_INVALID;
 }
 
 static enum lsm_err replay_branch(struct lsm *store, struct replay *replay,
                                   bool first)
 {
-	enum lsm_err err = check_range_option(store);
+	enum lsm_err err = check_range_option(store, first);
 
 	if (err == LSM_OK && !store->home->read_only) {
 		if (!first)

@@ -112,6 +112,7 @@ START_TEST(range_tombstones_are_told_of_and_verified)
 	ck_assert_int_eq(write_table_as(table_id, &entries, 512, &info),
 	                 LSM_OK);
 	ck_assert_uint_eq(info.ranges, 2);
+	ck_assert_uint_eq(info.ranges_prefix_bytes, 2);
 	ck_assert_uint_eq(info.ranges_min_seq, 5);
 	ck_assert(slice_equal(buf_slice(&info.ranges_reach), slice_str("aax")));
 	ck_assert_uint_eq(info.deletes, 0);
@@ -120,6 +121,7 @@ START_TEST(range_tombstones_are_told_of_and_verified)
 	table_info_release(&info);
 	ck_assert_int_eq(table_read_info(table, &info), LSM_OK);
 	ck_assert_uint_eq(info.ranges, 2);
+	ck_assert_uint_eq(info.ranges_prefix_bytes, 2);
 	ck_assert(slice_equal(buf_slice(&info.ranges_reach), slice_str("aax")));
 	table_info_release(&info);
 	table_close(table);
@@ -128,6 +130,22 @@ START_TEST(range_tombstones_are_told_of_and_verified)
 	/* What is none is not written. */
 	entries_add(&entries, slice_str("ac"), 2, KEY_RANGE_DELETE,
 	            slice_str("\1b\1a"));
+	ck_assert_int_eq(write_table_as(table_id, &entries, 512, &info),
+	                 LSM_ERR_CORRUPT);
+	table_info_release(&info);
+	entries_release(&entries);
+}
+END_TEST
+
+START_TEST(range_tombstones_of_a_table_have_prefixes_of_one_length)
+{
+	struct entries entries = {0};
+	struct table_info info;
+
+	entries_add(&entries, slice_str("aa"), 9, KEY_RANGE_DELETE,
+	            slice_str("\1b\1x"));
+	entries_add(&entries, slice_str("abc"), 5, KEY_RANGE_DELETE,
+	            slice_str("\1b\1x"));
 	ck_assert_int_eq(write_table_as(table_id, &entries, 512, &info),
 	                 LSM_ERR_CORRUPT);
 	table_info_release(&info);
@@ -350,6 +368,8 @@ int main(void)
 	tcase_add_test(tc, figures_count_what_they_say);
 	tcase_add_test(tc, info_comes_back_from_its_bytes);
 	tcase_add_test(tc, range_tombstones_are_told_of_and_verified);
+	tcase_add_test(tc,
+	               range_tombstones_of_a_table_have_prefixes_of_one_length);
 	tcase_add_test(tc, keys_out_of_order_are_refused);
 	tcase_add_test(tc, any_failing_operation_is_reported);
 	tcase_add_test(tc, any_failing_allocation_is_reported);

@@ -234,13 +234,35 @@ START_TEST(store_with_ranges_does_not_open_with_another_length)
 		else
 			kit_close(&kit); /* in a table */
 		kit_log_begin();
-		kit.options.range_prefix_bytes = 0;
-		ASSERT_ERR(kit_try_open(&kit), INVALID);
+		for (size_t bytes = 0; bytes <= 3; bytes++) {
+			kit.options.range_prefix_bytes = bytes;
+			if (bytes != PREFIX_BYTES)
+				ASSERT_ERR(kit_try_open(&kit), INVALID);
+		}
+		ck_assert(kit_log_has("range delete", "opened with"));
 		kit_log_end();
 		kit.options.range_prefix_bytes = PREFIX_BYTES;
 		kit_open(&kit);
 		kit_expect(kit.store, "aa1", "1");
 	}
+}
+END_TEST
+
+START_TEST(branches_are_open_with_one_length)
+{
+	struct lsm_options options = kit.options;
+	struct lsm *child = NULL;
+
+	delete_range("aa", "", "0");
+	kit_fork(kit.store, "child");
+	kit_log_begin();
+	options.range_prefix_bytes = PREFIX_BYTES + 1;
+	ASSERT_ERR(lsm_branch_open(kit.store, "child", &options, &child),
+	           INVALID);
+	kit_log_end();
+	child = kit_branch(&kit, "child");
+	kit_expect(child, "aa", NULL);
+	ASSERT_OK(lsm_close(child));
 }
 END_TEST
 
@@ -354,6 +376,7 @@ int main(void)
 	tcase_add_test(tc, ranges_of_a_fork_are_its_own);
 	tcase_add_test(tc, range_that_is_none_is_refused);
 	tcase_add_test(tc, store_with_ranges_does_not_open_with_another_length);
+	tcase_add_test(tc, branches_are_open_with_one_length);
 	tcase_add_test(tc, deleted_range_leaves_nothing_behind);
 	tcase_add_test(tc, covered_table_goes_unread);
 	tcase_add_test(tc, segments_of_covered_tables_go_unread_too);

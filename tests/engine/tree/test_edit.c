@@ -47,6 +47,7 @@ static void add_ranged(struct edit *edit, unsigned level, uint64_t number)
 	struct table_meta *meta = make_meta(number, "p", "q", 90, nobody);
 
 	meta->info.ranges = 2;
+	meta->info.ranges_prefix_bytes = 3;
 	meta->info.ranges_min_seq = 88;
 	must_be_ok(buf_set(&meta->info.ranges_reach, slice_str("pzz")));
 	must_be_ok(edit_add_table(edit, level, meta));
@@ -85,6 +86,7 @@ static bool same_table(const struct edit_table *a, const struct edit_table *b)
 	       x->deletes == y->deletes && x->raw_bytes == y->raw_bytes &&
 	       x->min_seq == y->min_seq && x->max_seq == y->max_seq &&
 	       x->ranges == y->ranges &&
+	       x->ranges_prefix_bytes == y->ranges_prefix_bytes &&
 	       x->ranges_min_seq == y->ranges_min_seq &&
 	       slice_equal(buf_slice(&x->ranges_reach),
 	                   buf_slice(&y->ranges_reach)) &&
@@ -288,6 +290,7 @@ static void spoil_deletes(struct table_meta *meta)
 static void set_ranges(struct table_meta *meta)
 {
 	meta->info.ranges = meta->info.entries;
+	meta->info.ranges_prefix_bytes = 1;
 	meta->info.ranges_min_seq = meta->info.max_seq;
 	must_be_ok(buf_set(&meta->info.ranges_reach, slice_str("d")));
 }
@@ -295,6 +298,11 @@ static void spoil_range_count(struct table_meta *meta)
 {
 	set_ranges(meta);
 	meta->info.ranges++;
+}
+static void spoil_range_prefix(struct table_meta *meta)
+{
+	set_ranges(meta);
+	meta->info.ranges_prefix_bytes = 0;
 }
 static void spoil_range_seq(struct table_meta *meta)
 {
@@ -316,6 +324,7 @@ START_TEST(impossible_tables_are_corrupt)
 	ck_assert_int_eq(decode_spoiled(spoil_nothing), LSM_OK);
 	ck_assert_int_eq(decode_spoiled(set_ranges), LSM_OK);
 	ck_assert_int_eq(decode_spoiled(spoil_range_count), LSM_ERR_CORRUPT);
+	ck_assert_int_eq(decode_spoiled(spoil_range_prefix), LSM_ERR_CORRUPT);
 	ck_assert_int_eq(decode_spoiled(spoil_range_seq), LSM_ERR_CORRUPT);
 	ck_assert_int_eq(decode_spoiled(spoil_range_reach), LSM_ERR_CORRUPT);
 	ck_assert_int_eq(decode_spoiled(spoil_order), LSM_ERR_CORRUPT);
