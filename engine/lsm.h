@@ -393,6 +393,8 @@ struct lsm_branch_info {
 	uint64_t created_ns; /* since 1970 */
 	size_t children;     /* branches forked from it */
 	bool read_only, open;
+	bool damaged; /* it cannot be read: only id and name are known, and the
+	                 name is the id, as 16 hex digits */
 	char name[LSM_BRANCH_NAME_MAX_BYTES + 1];
 };
 
@@ -414,7 +416,7 @@ LSM_MUST_CHECK enum lsm_err lsm_branch_create(struct lsm *store,
  * runtime of that, and its options where `options` is NULL; of those given, `env`
  * and `branch` are not looked at. A read-only branch is opened as such. A branch
  * has one handle at a time. End it with lsm_close().
- * Errors: NOT_FOUND, BUSY (it is open), those of lsm_open().
+ * Errors: NOT_FOUND, BUSY (it is open), CORRUPT (it is damaged), those of lsm_open().
  */
 LSM_MUST_CHECK enum lsm_err lsm_branch_open(struct lsm *store, const char *name,
                                             const struct lsm_options *options,
@@ -423,8 +425,10 @@ LSM_MUST_CHECK enum lsm_err lsm_branch_open(struct lsm *store, const char *name,
 /*
  * Delete the branch `name`; files that nothing else names go soon after. With
  * `recursive` all that were forked from it go too, the deepest first. An error
- * may leave some of those deleted.
- * Errors: NOT_FOUND, INVALID (main), NOT_EMPTY, BUSY (it or one below it is
+ * may leave some of those deleted. One that is damaged is named as it is listed; its
+ * files go at the next open, if all others can be read.
+ * Errors: NOT_FOUND, INVALID (main, or a damaged one that may be main or that can be
+ * read by now), NOT_EMPTY, BUSY (it or one below it is
  * open), READ_ONLY, IO and others of the disk.
  */
 LSM_MUST_CHECK enum lsm_err lsm_branch_delete(struct lsm *store,
@@ -436,14 +440,13 @@ LSM_MUST_CHECK enum lsm_err lsm_branch_find(struct lsm *store, const char *name,
                                             struct lsm_branch_info *info_out);
 
 /*
- * All branches that can be read, by name; free(*list_out) is the caller's.
- * *damaged_out (NULL allowed) counts those that cannot: they are in no list, and
- * while there are any, no file of the store is ever deleted. Errors: NOMEM.
+ * All branches by name, those that are damaged last; free(*list_out) is the caller's.
+ * Where there were damaged ones at the open of the store, no file of it is deleted
+ * until the next. Errors: NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_branch_list(struct lsm *store,
                                             struct lsm_branch_info **list_out,
-                                            size_t *count_out,
-                                            size_t *damaged_out);
+                                            size_t *count_out);
 
 struct lsm_fork_info {
 	uint64_t sequence; /* the fork holds everything up to here */
@@ -534,6 +537,10 @@ struct lsm_stats {
 		uint64_t live_bytes, garbage_bytes; /* of the values in them */
 		uint64_t bytes_written;             /* since it was opened */
 	} segments;
+	struct {
+		uint64_t count, open;
+		uint64_t damaged; /* that cannot be read; in neither */
+	} branches;               /* of the whole store */
 	uint64_t sequence;
 	uint64_t horizon;   /* 0: none */
 	uint64_t log_bytes; /* of logs not yet flushed */

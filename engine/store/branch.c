@@ -185,6 +185,32 @@ enum lsm_err lsm_branch_create(struct lsm *store, const char *name,
 	return err;
 }
 
+/* ---- those that cannot be read ---------------------------------------------------- */
+
+/* The one that is listed as `name`; NULL where there is none. Needs home->mu. */
+static struct damaged *find_damaged(struct home *home, const char *name)
+{
+	char folder[STORE_BRANCH_NAME_BYTES];
+
+	sync_assert_held(&home->mu);
+	for (size_t i = 0; i < home->damaged_count; i++) {
+		home_branch_folder(home->damaged[i].id, folder);
+		if (strcmp(folder, name) == 0)
+			return &home->damaged[i];
+	}
+	return NULL;
+}
+
+static bool is_damaged(struct home *home, const char *name)
+{
+	bool found;
+
+	sync_lock(&home->mu);
+	found = find_damaged(home, name) != NULL;
+	sync_unlock(&home->mu);
+	return found;
+}
+
 /* ---- opening ------------------------------------------------------------------- */
 
 enum lsm_err lsm_branch_open(struct lsm *store, const char *name,
@@ -198,7 +224,7 @@ enum lsm_err lsm_branch_open(struct lsm *store, const char *name,
 	*branch_out = NULL;
 	err = branch_claim(home, name, BRANCH_OPENING, &branch);
 	if (err != LSM_OK)
-		return err;
+		return is_damaged(home, name) ? LSM_ERR_CORRUPT : err;
 	if (branch->lsm != NULL) {
 		branch_leave(home, branch);
 		return LSM_ERR_BUSY;
@@ -211,31 +237,43 @@ enum lsm_err lsm_branch_open(struct lsm *store, const char *name,
 
 /* ---- deleting ------------------------------------------------------------------ */
 
-/* Take the folder away, durably, and all that only it named. The branch is in the
-   state DELETING, not open and without children. */
-static enum lsm_err delete_one(struct home *home, struct branch *branch)
+/* Take the folder away, durably; *gone_out: it is, for us at least. */
+static enum lsm_err remove_folder(struct home *home, uint64_t id,
+                                  const char *name, bool *gone_out)
 {
 	char folder[STORE_BRANCH_NAME_BYTES], tmp[BRANCH_TMP_NAME_BYTES];
 	enum lsm_err err;
 
-	folder_names(branch->id, folder, tmp);
+	folder_names(id, folder, tmp);
 	err = env_rename(home->branches, folder, home->branches, tmp, true);
-	if (err != LSM_OK) {
-		branch_leave(home, branch);
+	*gone_out = err == LSM_OK;
+	if (err != LSM_OK)
 		return err;
-	}
 	err = env_dir_sync(home->branches);
 	if (err != LSM_OK) {
-		/* It is gone for us; a power cut may bring it back. */
+		/* A power cut may bring it back. */
 		pool_keep_all(home->pool);
 		log_warning("%s: the branch %s may be found again", home->path,
-		            branch->name);
+		            name);
 	}
 	if (env_remove_tree(home->branches, tmp) != LSM_OK)
 		log_warning("%s: the rest of the branch %s stays until the "
 		            "next open",
-		            home->path, branch->name);
-	branch_remove(home, branch);
+		            home->path, name);
+	return err;
+}
+
+/* The folder goes, and all that only it named. The branch is in the state DELETING,
+   not open and without children. */
+static enum lsm_err delete_one(struct home *home, struct branch *branch)
+{
+	bool gone;
+	enum lsm_err err = remove_folder(home, branch->id, branch->name, &gone);
+
+	if (gone)
+		branch_remove(home, branch);
+	else
+		branch_leave(home, branch);
 	return err;
 }
 
@@ -305,18 +343,13 @@ again:
 	return err;
 }
 
-enum lsm_err lsm_branch_delete(struct lsm *store, const char *name,
-                               bool recursive)
+static enum lsm_err delete_named(struct home *home, const char *name,
+                                 bool recursive)
 {
-	struct home *home = store->home;
 	struct branch *branch;
 	bool last = false;
 	enum lsm_err err = LSM_OK;
 
-	if (strcmp(name, MAIN_BRANCH) == 0)
-		return LSM_ERR_INVALID;
-	if (home->read_only)
-		return LSM_ERR_READ_ONLY;
 	while (err == LSM_OK && !last) {
 		err = next_to_delete(home, name, recursive, &branch);
 		if (err != LSM_OK)
@@ -325,6 +358,116 @@ enum lsm_err lsm_branch_delete(struct lsm *store, const char *name,
 		err = delete_one(home, branch);
 	}
 	return err;
+}
+
+/* What has the damaged branch stay: *child_out, of LSM_BRANCH_NAME_MAX_BYTES + 1, is
+   the name of one forked from it where that is NOT_EMPTY. Needs home->mu. */
+static enum lsm_err may_delete_damaged(struct home *home,
+                                       const struct damaged *damaged,
+                                       char *child_out)
+{
+	const struct branch *child;
+
+	if (damaged == NULL)
+		return LSM_ERR_NOT_FOUND;
+	if (branch_find(home, MAIN_BRANCH) == NULL) {
+		log_error("%s: which branch is main cannot be read; no damaged "
+		          "one is deleted",
+		          home->path);
+		return LSM_ERR_INVALID;
+	}
+	if (damaged->deleting)
+		return LSM_ERR_BUSY;
+	child = find_child(home, damaged->id);
+	if (child == NULL)
+		return LSM_OK;
+	snprintf(child_out, LSM_BRANCH_NAME_MAX_BYTES + 1, "%s", child->name);
+	return LSM_ERR_NOT_EMPTY;
+}
+
+/* It was damaged when the store was opened. Where it can be read now, the disk or
+   memory failed then: that is no reason to lose it. */
+static enum lsm_err still_damaged(struct home *home,
+                                  const struct damaged *damaged,
+                                  const char *name)
+{
+	enum lsm_err err = LSM_ERR_EXISTS;
+
+	if (damaged->why != LSM_ERR_EXISTS)
+		err = home_probe_branch(home, damaged->id);
+	if (err == LSM_ERR_NOMEM || err == LSM_ERR_NEWER)
+		return err;
+	if (err != LSM_OK)
+		return LSM_OK;
+	log_error("%s: the branch %s can be read now: open the store again",
+	          home->path, name);
+	return LSM_ERR_INVALID;
+}
+
+static void end_of_damaged(struct home *home, uint64_t id, bool gone)
+{
+	size_t at = 0;
+
+	sync_lock(&home->mu);
+	while (home->damaged[at].id != id)
+		at++;
+	home->damaged[at].deleting = false;
+	if (gone)
+		home->damaged[at] = home->damaged[--home->damaged_count];
+	sync_unlock(&home->mu);
+}
+
+/* What only it named is not known: it goes at the next open, if all branches can be
+   read then. */
+static enum lsm_err delete_damaged(struct home *home, const char *name,
+                                   bool recursive)
+{
+	char child[LSM_BRANCH_NAME_MAX_BYTES + 1];
+	struct damaged *found, copy = {0};
+	bool gone = false;
+	enum lsm_err err;
+
+	for (;;) {
+		sync_lock(&home->mu);
+		found = find_damaged(home, name);
+		err = may_delete_damaged(home, found, child);
+		if (err == LSM_OK) {
+			found->deleting = true;
+			copy = *found;
+		}
+		sync_unlock(&home->mu);
+		if (err != LSM_ERR_NOT_EMPTY || !recursive)
+			break;
+		err = delete_named(home, child, true);
+		if (err != LSM_OK && err != LSM_ERR_NOT_FOUND)
+			break;
+	}
+	if (err != LSM_OK)
+		return err;
+	err = still_damaged(home, &copy, name);
+	if (err == LSM_OK)
+		err = remove_folder(home, copy.id, name, &gone);
+	end_of_damaged(home, copy.id, gone);
+	if (gone)
+		log_warning("%s: the damaged branch %s is deleted; its files "
+		            "go when the store is opened again",
+		            home->path, name);
+	return err;
+}
+
+enum lsm_err lsm_branch_delete(struct lsm *store, const char *name,
+                               bool recursive)
+{
+	struct home *home = store->home;
+	enum lsm_err err;
+
+	if (strcmp(name, MAIN_BRANCH) == 0)
+		return LSM_ERR_INVALID;
+	if (home->read_only)
+		return LSM_ERR_READ_ONLY;
+	err = delete_named(home, name, recursive);
+	return err == LSM_ERR_NOT_FOUND ? delete_damaged(home, name, recursive)
+	                                : err;
 }
 
 /* ---- listing ------------------------------------------------------------------- */
@@ -352,27 +495,38 @@ static int compare_names(const void *left, const void *right)
 {
 	const struct lsm_branch_info *a = left, *b = right;
 
+	if (a->damaged != b->damaged)
+		return a->damaged ? 1 : -1;
 	return strcmp(a->name, b->name);
+}
+
+static void describe_damaged(const struct damaged *damaged,
+                             struct lsm_branch_info *info)
+{
+	info->id = damaged->id;
+	info->damaged = true;
+	home_branch_folder(damaged->id, info->name);
 }
 
 enum lsm_err lsm_branch_list(struct lsm *store,
                              struct lsm_branch_info **list_out,
-                             size_t *count_out, size_t *damaged_out)
+                             size_t *count_out)
 {
 	struct home *home = store->home;
 	struct lsm_branch_info *list;
 	size_t count = 0;
 
 	*count_out = 0;
-	if (damaged_out != NULL)
-		*damaged_out = home->damaged;
 	sync_lock(&home->mu);
-	list = calloc(home->by_id.count + 1, sizeof(*list));
+	list =
+	    calloc(home->by_id.count + home->damaged_count + 1, sizeof(*list));
 	for (size_t i = 0; list != NULL && i < home->by_id.slot_count; i++)
 		for (struct link *l = home->by_id.slots[i]; l != NULL;
 		     l = l->next)
 			if (BRANCH_OF(l)->state != BRANCH_MAKING)
 				describe(BRANCH_OF(l), &list[count++]);
+	for (size_t i = 0; list != NULL && i < home->damaged_count; i++)
+		describe_damaged(&home->damaged[i], &list[count++]);
 	sync_unlock(&home->mu);
 	*list_out = list;
 	if (list == NULL)

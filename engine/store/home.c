@@ -181,6 +181,7 @@ void home_unref(struct home *home)
 		home_collect(home);
 	free_retired(home->retired);
 	branches_release(home);
+	free(home->damaged);
 	pool_destroy(home->pool);
 	env_dir_close(home->branches);
 	env_dir_close(home->source.pool);

@@ -35,6 +35,13 @@ enum {
 #define MAIN_BRANCH "main"
 #define TMP_PREFIX ".tmp-"
 
+/* A branch whose manifest cannot be read: only its folder's name is known. */
+struct damaged {
+	uint64_t id;
+	enum lsm_err why; /* EXISTS: another has its name */
+	bool deleting; /* somebody does */
+};
+
 struct home {
 	atomic_uint refs;
 
@@ -50,15 +57,17 @@ struct home {
 	struct segment_source segments;
 	struct pool *pool;
 	struct env_dir *branches;
-	size_t damaged; /* branches whose manifests cannot be read */
 	size_t range_prefix_bytes; /* of the first branch that was opened */
 
 	struct sync_mutex mu;
 	struct sync_cond changed; /* a branch came back to IDLE, or went */
 	/* Guarded by mu. */
 	struct links by_id, by_name, lists;
+	size_t open_count; /* of the branches */
 	struct branch *newest_logged; /* of those with logs of others */
 	uint64_t round;               /* of landings */
+	struct damaged *damaged; /* branches that cannot be read; owned */
+	size_t damaged_count;
 	struct retired *retired;
 
 	struct worker_job gc_job;
@@ -99,13 +108,16 @@ void home_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);
 
 /*
  * Read the manifest of every branch, so that every reference to a pool file is
- * known. One that cannot be read is counted as damaged, and then nothing is ever
+ * known. One that cannot be read is kept as damaged, and then no file is ever
  * deleted. What an interrupted operation left is removed, unless the home is
  * read-only. *damage_out: why the first damaged one could not be read. Errors:
  * CORRUPT (no folder of branches), those of env, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err home_read(struct home *home,
                                       enum lsm_err *damage_out);
+
+/* Why the folder of a branch cannot be read; LSM_OK: it can. */
+LSM_MUST_CHECK enum lsm_err home_probe_branch(struct home *home, uint64_t id);
 
 /*
  * What was read may be in the page cache only, of a process that died: a file

@@ -21,7 +21,8 @@ static bool parse_folder(const char *name, uint64_t *id_out)
 	return strcmp(name, again) == 0;
 }
 
-/* Register the branch and count its files. */
+/* Register the branch and count its files. Errors: EXISTS (its name), CORRUPT, those
+   of env, NOMEM. */
 static enum lsm_err keep_branch(struct home *home, struct manifest_names *names)
 {
 	struct branch *branch;
@@ -38,7 +39,7 @@ static enum lsm_err keep_branch(struct home *home, struct manifest_names *names)
 		log_error("branch %016llx: another is called %s too",
 		          (unsigned long long)branch->id, branch->name);
 		branch_destroy(branch);
-		return LSM_ERR_CORRUPT;
+		return err;
 	}
 	err = branch_pin(home, branch, &names->now,
 	                 names->has_base ? &names->base : NULL, NULL);
@@ -50,13 +51,74 @@ static enum lsm_err keep_branch(struct home *home, struct manifest_names *names)
 	return err;
 }
 
+/* What the manifest of a branch names. */
+static enum lsm_err read_names(struct home *home, const char *folder,
+                               uint64_t id, struct manifest_names *names)
+{
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .family = home->superblock.family,
+	                               .learner = home_learner(home)};
+	enum lsm_err err = env_dir_open_at(home->branches, folder, &place.dir);
+
+	if (err == LSM_OK)
+		err = manifest_names_read(&place, id, names);
+	env_dir_close(place.dir);
+	return err;
+}
+
+static enum lsm_err probe_list(struct home *home, struct file_id id)
+{
+	struct manifest_place place = {.pool = home->source.pool,
+	                               .family = home->superblock.family};
+	struct file_id *tables = NULL;
+	size_t count;
+	enum lsm_err err = LSM_OK;
+
+	if (id.number != 0)
+		err = manifest_list_read(&place, id, &tables, &count);
+	free(tables);
+	return err;
+}
+
+enum lsm_err home_probe_branch(struct home *home, uint64_t id)
+{
+	char folder[STORE_BRANCH_NAME_BYTES];
+	struct manifest_names names;
+	enum lsm_err err;
+
+	home_branch_folder(id, folder);
+	err = read_names(home, folder, id, &names);
+	if (err != LSM_OK)
+		return err;
+	err = probe_list(home, names.now.list);
+	if (err == LSM_OK && names.has_base)
+		err = probe_list(home, names.base.list);
+	manifest_names_release(&names);
+	return err;
+}
+
+/* The others may still open: go on, but delete nothing from now on. */
+static enum lsm_err keep_damaged(struct home *home, uint64_t id,
+                                 enum lsm_err why)
+{
+	struct damaged *grown;
+
+	pool_keep_all(home->pool);
+	sync_lock(&home->mu);
+	grown =
+	    realloc(home->damaged, (home->damaged_count + 1) * sizeof(*grown));
+	if (grown != NULL) {
+		home->damaged = grown;
+		grown[home->damaged_count++] = (struct damaged){id, why, false};
+	}
+	sync_unlock(&home->mu);
+	return grown != NULL ? LSM_OK : LSM_ERR_NOMEM;
+}
+
 static enum lsm_err read_branch(void *ctx, const char *name)
 {
 	struct scan *scan = ctx;
 	struct home *home = scan->home;
-	struct manifest_place place = {.pool = home->source.pool,
-	                               .family = home->superblock.family,
-	                               .learner = home_learner(home)};
 	struct manifest_names names;
 	uint64_t id;
 	enum lsm_err err;
@@ -66,24 +128,16 @@ static enum lsm_err read_branch(void *ctx, const char *name)
 		            BRANCHES_DIR, name);
 		return LSM_OK;
 	}
-	err = env_dir_open_at(home->branches, name, &place.dir);
+	err = read_names(home, name, id, &names);
 	if (err == LSM_OK) {
-		err = manifest_names_read(&place, id, &names);
-		if (err == LSM_OK) {
-			err = keep_branch(home, &names);
-			manifest_names_release(&names);
-		}
+		err = keep_branch(home, &names);
+		manifest_names_release(&names);
 	}
-	env_dir_close(place.dir);
 	if (err == LSM_OK)
 		return LSM_OK;
-
-	/* The others may still open: go on, but delete nothing from now on. */
-	pool_keep_all(home->pool);
-	home->damaged++;
 	if (scan->damage == LSM_OK)
-		scan->damage = err;
-	return LSM_OK;
+		scan->damage = err == LSM_ERR_EXISTS ? LSM_ERR_CORRUPT : err;
+	return keep_damaged(home, id, err);
 }
 
 static enum lsm_err drop_temporary(void *ctx, const char *name)

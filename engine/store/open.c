@@ -298,6 +298,7 @@ static void enter_home(struct lsm *store)
 	branch_unpin_now(home, store->branch);
 	sync_lock(&home->mu);
 	store->branch->lsm = store;
+	home->open_count++;
 	sync_unlock(&home->mu);
 	branch_leave(home, store->branch);
 	runtime_attach(store->runtime, store);
@@ -474,6 +475,7 @@ static void enter_closing(struct lsm *store)
 	while (store->branch->pins > 0)
 		sync_wait(&home->changed, &home->mu);
 	store->branch->lsm = NULL;
+	home->open_count--;
 	sync_unlock(&home->mu);
 }
 

@@ -87,6 +87,15 @@ static void segment_part(struct lsm *store, const struct version *version,
 	segment_uses_release(&uses);
 }
 
+static void branches_part(struct home *home, struct lsm_stats *stats)
+{
+	sync_lock(&home->mu);
+	stats->branches.count = home->by_id.count;
+	stats->branches.open = home->open_count;
+	stats->branches.damaged = home->damaged_count;
+	sync_unlock(&home->mu);
+}
+
 void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 {
 	struct env_io_stats io;
@@ -101,6 +110,7 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 	stats->log_bytes = unflushed_log_bytes(store, view);
 	segment_part(store, view->version, stats);
 	view_unref(view);
+	branches_part(store->home, stats);
 	stats->horizon = atomic_load(&store->horizon);
 
 	env_io_stats(store->env, &io);

@@ -337,17 +337,14 @@ static enum lsm_err verify_named(struct verification *v, const char *name)
 	return err;
 }
 
-static void report_damaged(struct verification *v, size_t damaged)
+static void report_damaged(struct verification *v, const char *folder)
 {
 	char line[LOG_LINE_MAX_BYTES];
 
-	if (damaged == 0)
-		return;
-	snprintf(line, sizeof(line),
-	         "%s: %zu branches have manifests that cannot be read",
-	         BRANCHES_DIR, damaged);
+	snprintf(line, sizeof(line), "%s/%s: the branch cannot be read",
+	         BRANCHES_DIR, folder);
 	v->report(v->ctx, line);
-	v->faults += damaged;
+	v->faults++;
 }
 
 enum lsm_err lsm_verify(struct lsm *store,
@@ -356,12 +353,15 @@ enum lsm_err lsm_verify(struct lsm *store,
 {
 	struct verification v = {.store = store, .report = report, .ctx = ctx};
 	struct lsm_branch_info *list;
-	size_t count, damaged;
-	enum lsm_err err = lsm_branch_list(store, &list, &count, &damaged);
+	size_t count;
+	enum lsm_err err = lsm_branch_list(store, &list, &count);
 
-	for (size_t i = 0; err == LSM_OK && i < count; i++)
-		err = verify_named(&v, list[i].name);
-	report_damaged(&v, damaged);
+	for (size_t i = 0; err == LSM_OK && i < count; i++) {
+		if (list[i].damaged)
+			report_damaged(&v, list[i].name);
+		else
+			err = verify_named(&v, list[i].name);
+	}
 	free(list);
 	free(v.seen);
 	*faults_out = v.faults;

@@ -156,6 +156,16 @@ static json_t *segments_part(const struct lsm_stats *stats, bool *failed)
 	return part;
 }
 
+static json_t *branches_part(const struct lsm_stats *stats, bool *failed)
+{
+	json_t *part = json_object();
+
+	add(part, "count", stats->branches.count, failed);
+	add(part, "open", stats->branches.open, failed);
+	add(part, "damaged", stats->branches.damaged, failed);
+	return part;
+}
+
 static json_t *fs_part(const struct figures_source *source, bool *failed)
 {
 	struct fs_usage usage = {0};
@@ -214,6 +224,7 @@ json_t *figures_collect(const struct figures_source *source)
 	                   &failed),
 	         &failed);
 	add_part(all, "segments", segments_part(&stats, &failed), &failed);
+	add_part(all, "branches", branches_part(&stats, &failed), &failed);
 	add(all, "sequence", stats.sequence, &failed);
 	add(all, "horizon", stats.horizon, &failed);
 	add(all, "log_bytes", stats.log_bytes, &failed);

@@ -218,6 +218,13 @@ say "ok: levels[] follow compaction ($(count_pool sst) tables," \
 
 # ---- the rest ----------------------------------------------------------------
 
+claim_number "branches.count counts the folders of branches" \
+	"$(figure "$mnt" branches.count)" -eq \
+	"$(find "$store/branches" -mindepth 1 -maxdepth 1 -type d | wc -l)"
+claim_number "branches.open is the mounted one" \
+	"$(figure "$mnt" branches.open)" -eq 1
+claim_number "branches.damaged is 0" \
+	"$(figure "$mnt" branches.damaged)" -eq 0
 claim_number "fs.files counts what find does" \
 	"$(figure "$mnt" fs.files)" -eq "$(find "$mnt" | wc -l)"
 claim_number "fs.used_bytes is the sum of blocks" \
@@ -235,5 +242,9 @@ claim "mounted is false afterwards" test "$(figure "$store" mounted)" = false
 claim_number "a store at rest knows its sequence" \
 	"$(figure "$store" sequence)" -ge "$sequence"
 claim_number "and its files" "$(figure "$store" fs.files)" -gt 100
+mkdir "$store/branches/00000000deadbeef"
+claim_number "a folder of a branch that cannot be read is damaged" \
+	"$(figure "$store" branches.damaged)" -eq 1
+rmdir "$store/branches/00000000deadbeef"
 check_clean "$store"
 kit_end

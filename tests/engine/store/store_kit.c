@@ -341,7 +341,7 @@ size_t kit_branch_count(const struct kit *kit)
 	struct lsm_branch_info *list;
 	size_t count;
 
-	ASSERT_OK(lsm_branch_list(kit->store, &list, &count, NULL));
+	ASSERT_OK(lsm_branch_list(kit->store, &list, &count));
 	free(list);
 	return count;
 }

@@ -105,7 +105,7 @@ START_TEST(list_is_by_name)
 	kit_fork(kit.store, "c");
 	kit_fork(kit.store, "a");
 	kit_fork(kit.store, "b");
-	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, NULL));
+	ASSERT_OK(lsm_branch_list(kit.store, &list, &count));
 	ck_assert_uint_eq(count, 4);
 	for (size_t i = 0; i < count; i++)
 		ck_assert_str_eq(list[i].name, names[i]);

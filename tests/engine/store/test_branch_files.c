@@ -145,28 +145,57 @@ START_TEST(deletion_is_refused_over_children_unless_recursive)
 }
 END_TEST
 
+/* Damage the manifest of a branch that is not open, or mend it again. */
+static void flip_branch(uint64_t id)
+{
+	static struct kit_names names;
+	char folder[KIT_NAME_BYTES];
+
+	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
+	         (unsigned long long)id);
+	kit_list(kit.env, folder, "MANIFEST", &names);
+	ck_assert_uint_eq(names.count, 1);
+	kit_flip(kit.env, folder, names.name[0], 100);
+}
+
+/* What damaged branches are listed as, the last ones: the name of the one `id`. */
+static void damaged_name(uint64_t id, size_t readable,
+                         char name[LSM_BRANCH_NAME_MAX_BYTES + 1])
+{
+	struct lsm_branch_info *list;
+	size_t count, found = 0;
+
+	ASSERT_OK(lsm_branch_list(kit.store, &list, &count));
+	ck_assert_uint_gt(count, readable);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert(list[i].damaged == (i >= readable));
+		if (list[i].damaged && list[i].id == id) {
+			snprintf(name, LSM_BRANCH_NAME_MAX_BYTES + 1, "%s",
+			         list[i].name);
+			found++;
+		}
+	}
+	ck_assert_uint_eq(found, 1);
+	free(list);
+}
+
 START_TEST(damaged_branch_is_refused_and_nothing_is_deleted)
 {
-	struct lsm_branch_info info, *list;
+	char name[LSM_BRANCH_NAME_MAX_BYTES + 1];
+	struct lsm_branch_info info;
 	struct lsm *child = NULL;
-	size_t count, damaged;
-	char folder[KIT_NAME_BYTES];
 
 	kit_fill(kit.store, "k", FILLED, "x");
 	ASSERT_OK(lsm_flush(kit.store));
 	ASSERT_OK(lsm_branch_create(kit.store, "bad", false, &info));
 	kit_fork(kit.store, "good");
 	kit_close(&kit);
-	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
-	         (unsigned long long)info.id);
-	kit_flip(kit.env, folder, "MANIFEST-1", 100);
+	flip_branch(info.id);
 	kit_log_begin();
 	kit_open(&kit);
-	ASSERT_OK(lsm_branch_list(kit.store, &list, &count, &damaged));
-	free(list);
-	ck_assert_uint_eq(count, 2);
-	ck_assert_uint_eq(damaged, 1);
+	damaged_name(info.id, 2, name);
 	ASSERT_ERR(lsm_branch_open(kit.store, "bad", NULL, &child), NOT_FOUND);
+	ASSERT_ERR(lsm_branch_open(kit.store, name, NULL, &child), CORRUPT);
 	child = kit_branch(&kit, "good");
 	kit_expect_filled(child, "k", FILLED, "x");
 	ASSERT_OK(lsm_close(child));
@@ -175,12 +204,106 @@ START_TEST(damaged_branch_is_refused_and_nothing_is_deleted)
 	ASSERT_OK(compact_all(kit.store));
 	ASSERT_OK(lsm_branch_delete(kit.store, "good", false));
 	ck_assert_uint_ge(files(".sst"), 2);
-	kit_close(&kit);
-	kit_flip(kit.env, folder, "MANIFEST-1", 100); /* mended */
-	kit_open(&kit);
+	flip_branch(info.id); /* mended */
+	ASSERT_ERR(lsm_branch_delete(kit.store, name, false), INVALID);
+	ck_assert(kit_log_has(name, "can be read now"));
+	kit_reopen(&kit);
 	child = kit_branch(&kit, "bad");
 	kit_expect_filled(child, "k", FILLED, "x");
 	ASSERT_OK(lsm_close(child));
+}
+END_TEST
+
+START_TEST(damaged_branch_is_deleted_by_its_id)
+{
+	char name[LSM_BRANCH_NAME_MAX_BYTES + 1];
+	struct lsm_branch_info info;
+	struct lsm *child;
+
+	kit_fill(kit.store, "k", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fork(kit.store, "good");
+	ASSERT_OK(lsm_branch_create(kit.store, "bad", false, &info));
+	child = kit_branch(&kit, "bad");
+	kit_fill(child, "k", FILLED, "bad");
+	ASSERT_OK(compact_all(child)); /* of good's, nothing is left in it */
+	ASSERT_OK(lsm_close(child));
+	kit_close(&kit);
+	flip_branch(info.id);
+	kit_log_begin();
+	kit_open(&kit);
+	damaged_name(info.id, 2, name);
+	ASSERT_OK(lsm_branch_delete(kit.store, name, false));
+	ck_assert(kit_log_has(name, "deleted"));
+	ASSERT_ERR(lsm_branch_delete(kit.store, name, false), NOT_FOUND);
+	ck_assert_uint_eq(kit_branch_count(&kit), 2);
+	ck_assert_uint_eq(folders(""), 2);
+	ck_assert_uint_ge(files(".sst"), 2);
+	kit_reopen(&kit);
+	/* What only it named is swept, what others name is not. */
+	ck_assert_uint_eq(files(".sst"), 1);
+	kit_expect_filled(kit.store, "k", FILLED, "x");
+	child = kit_branch(&kit, "good");
+	kit_expect_filled(child, "k", FILLED, "x");
+	ASSERT_OK(lsm_close(child));
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
+}
+END_TEST
+
+START_TEST(damaged_parent_goes_with_its_children_or_not_at_all)
+{
+	char name[LSM_BRANCH_NAME_MAX_BYTES + 1];
+	struct lsm_branch_info info;
+	struct lsm *bad, *child;
+
+	ASSERT_OK(lsm_branch_create(kit.store, "bad", false, &info));
+	bad = kit_branch(&kit, "bad");
+	kit_put(bad, "a", "1");
+	kit_fork(bad, "child");
+	ASSERT_OK(lsm_close(bad));
+	child = kit_branch(&kit, "child");
+	kit_fork(child, "grandchild");
+	ASSERT_OK(lsm_close(child));
+	kit_close(&kit);
+	flip_branch(info.id);
+	kit_log_begin();
+	kit_open(&kit);
+	damaged_name(info.id, 3, name);
+	ASSERT_ERR(lsm_branch_delete(kit.store, name, false), NOT_EMPTY);
+	child = kit_branch(&kit, "child");
+	ASSERT_ERR(lsm_branch_delete(kit.store, name, true), BUSY);
+	kit_expect(child, "a", "1");
+	ASSERT_OK(lsm_close(child));
+	ASSERT_OK(lsm_branch_delete(kit.store, name, true));
+	ck_assert_uint_eq(kit_branch_count(&kit), 1);
+	kit_reopen(&kit);
+	ck_assert_uint_eq(kit_branch_count(&kit), 1);
+	ck_assert_uint_eq(folders(""), 1);
+}
+END_TEST
+
+/* Its name cannot be read either. */
+START_TEST(no_damaged_branch_is_deleted_that_may_be_main)
+{
+	char name[LSM_BRANCH_NAME_MAX_BYTES + 1];
+	struct lsm_branch_info info;
+
+	kit_put(kit.store, "a", "1");
+	kit_fork(kit.store, "good");
+	ASSERT_OK(lsm_branch_find(kit.store, NULL, &info));
+	kit_close(&kit);
+	kit_log_begin();
+	flip_branch(info.id);
+	kit.options.branch = "good";
+	kit_open(&kit);
+	damaged_name(info.id, 1, name);
+	ASSERT_ERR(lsm_branch_delete(kit.store, name, true), INVALID);
+	ck_assert(kit_log_has("main", "cannot be read"));
+	kit_close(&kit);
+	flip_branch(info.id);
+	kit.options.branch = NULL;
+	kit_open(&kit);
+	kit_expect(kit.store, "a", "1");
 }
 END_TEST
 
@@ -250,6 +373,9 @@ int main(void)
 	tcase_add_test(tc, fork_point_gets_the_table_of_its_log);
 	tcase_add_test(tc, deletion_is_refused_over_children_unless_recursive);
 	tcase_add_test(tc, damaged_branch_is_refused_and_nothing_is_deleted);
+	tcase_add_test(tc, damaged_branch_is_deleted_by_its_id);
+	tcase_add_test(tc, damaged_parent_goes_with_its_children_or_not_at_all);
+	tcase_add_test(tc, no_damaged_branch_is_deleted_that_may_be_main);
 	tcase_add_test(tc, many_changes_are_put_into_a_list_that_forks_share);
 	tcase_add_test(tc, branch_can_be_exported);
 	suite_add_tcase(suite, tc);

@@ -166,9 +166,13 @@ static void verify_all(uint64_t expected)
 static void check_list(size_t damaged)
 {
 	struct lsm_branch_info *list;
-	size_t count, expected = 0, bad;
+	size_t count, expected = 0, bad = 0;
 
-	ASSERT_OK(lsm_branch_list(any_open(), &list, &count, &bad));
+	ASSERT_OK(lsm_branch_list(any_open(), &list, &count));
+	while (count > 0 && list[count - 1].damaged) {
+		bad++;
+		count--;
+	}
 	for (size_t i = 0; i < BRANCHES; i++)
 		expected += w.sides[i].exists;
 	ck_assert_uint_eq(count + damaged, expected);

@@ -134,6 +134,41 @@ START_TEST(sequence_and_counters_follow_the_writes)
 }
 END_TEST
 
+static void expect_branches(uint64_t count, uint64_t open, uint64_t damaged)
+{
+	struct lsm_stats stats = now();
+
+	ck_assert_uint_eq(stats.branches.count, count);
+	ck_assert_uint_eq(stats.branches.open, open);
+	ck_assert_uint_eq(stats.branches.damaged, damaged);
+}
+
+START_TEST(branches_are_those_that_are_there_and_open)
+{
+	char folder[KIT_NAME_BYTES];
+	struct lsm_branch_info info;
+	struct lsm *child;
+
+	expect_branches(1, 1, 0);
+	ASSERT_OK(lsm_branch_create(kit.store, "one", false, &info));
+	kit_fork(kit.store, "two");
+	expect_branches(3, 1, 0);
+	child = kit_branch(&kit, "two");
+	expect_branches(3, 2, 0);
+	ASSERT_OK(lsm_close(child));
+	expect_branches(3, 1, 0);
+	ASSERT_OK(lsm_branch_delete(kit.store, "two", false));
+	expect_branches(2, 1, 0);
+	kit_close(&kit);
+	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
+	         (unsigned long long)info.id);
+	kit_remove_file(kit.env, folder, "CURRENT");
+	kit_log_begin();
+	kit_open(&kit);
+	expect_branches(1, 1, 1);
+}
+END_TEST
+
 START_TEST(io_is_what_the_env_counts)
 {
 	struct lsm_stats before = now(), after;
@@ -216,6 +251,7 @@ int main(void)
 	tcase_add_test(tc, without_jobs_no_compaction_is_left);
 	tcase_add_test(tc, log_bytes_are_those_not_yet_in_tables);
 	tcase_add_test(tc, sequence_and_counters_follow_the_writes);
+	tcase_add_test(tc, branches_are_those_that_are_there_and_open);
 	tcase_add_test(tc, io_is_what_the_env_counts);
 	tcase_add_test(tc, cache_is_hit_and_stays_within_its_limit);
 	tcase_add_test(tc, credit_and_arenas_are_given_back);
