@@ -27,6 +27,7 @@ struct wal_reader {
 	struct buf window;   /* the bytes of the file from window_offset */
 	uint64_t window_offset;
 	uint64_t offset; /* of the next record, or of the end */
+	uint64_t last;   /* of the record whose payload is lent */
 	uint64_t promise;
 	enum lsm_err err; /* what ended the walk early */
 	bool torn;
@@ -278,6 +279,7 @@ static enum lsm_err step(struct wal_reader *reader, struct slice *payload_out)
 		reader->ended = true;
 		return judge_end(reader);
 	}
+	reader->last = reader->offset;
 	reader->offset += used;
 	if (reader->promise < record.synced_upto)
 		reader->promise = record.synced_upto;
@@ -298,6 +300,17 @@ enum lsm_err wal_reader_next(struct wal_reader *reader,
 	if (reader->err == LSM_OK && !reader->ended) {
 		reader->err = step(reader, payload_out);
 		*more_out = reader->err == LSM_OK && !reader->ended;
+	}
+	return reader->err;
+}
+
+enum lsm_err wal_reader_reject(struct wal_reader *reader)
+{
+	if (reader->err == LSM_OK && !reader->ended) {
+		reader->offset = reader->last;
+		reader->ended = true;
+		reader->torn = true;
+		reader->err = judge_end(reader);
 	}
 	return reader->err;
 }

@@ -38,6 +38,12 @@ LSM_MUST_CHECK enum lsm_err wal_reader_next(struct wal_reader *reader,
                                             struct slice *payload_out,
                                             bool *more_out);
 
+/*
+ * The last payload leads to what is not there: the log ends before its record, as
+ * if that were not whole. Then *more_out is false. Errors: LOST, as above.
+ */
+LSM_MUST_CHECK enum lsm_err wal_reader_reject(struct wal_reader *reader);
+
 /* Valid once *more_out was false: */
 bool wal_reader_sealed(const struct wal_reader *reader); /* ended with END */
 uint64_t

@@ -356,22 +356,24 @@ enum lsm_err wal_writer_append(struct wal_writer *writer,
 
 enum lsm_err wal_writer_sync(struct wal_writer *writer)
 {
-	const uint64_t wanted = wal_writer_size(writer);
+	return wal_writer_sync_upto(writer, wal_writer_size(writer));
+}
+
+enum lsm_err wal_writer_sync_upto(struct wal_writer *writer, uint64_t upto)
+{
 	enum lsm_err err;
-	uint64_t size;
 
 	sync_lock(&writer->sync_mutex);
 	err = sticky_error(writer);
-	if (err != LSM_OK || wal_writer_synced(writer) >= wanted)
+	if (err != LSM_OK || wal_writer_synced(writer) >= upto)
 		goto out;
 
-	size = wal_writer_size(writer);
 	err = env_sync(writer->file);
 	if (err != LSM_OK) {
 		err = fail(writer, err);
 		goto out;
 	}
-	atomic_store_explicit(&writer->synced, size, memory_order_release);
+	atomic_store_explicit(&writer->synced, upto, memory_order_release);
 out:
 	sync_unlock(&writer->sync_mutex);
 	return err;

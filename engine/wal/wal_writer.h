@@ -55,6 +55,11 @@ LSM_MUST_CHECK enum lsm_err wal_writer_append(struct wal_writer *writer,
 /* Make what was appended before the call durable. Errors: sticky. */
 LSM_MUST_CHECK enum lsm_err wal_writer_sync(struct wal_writer *writer);
 
+/* The same for the first `upto` bytes, which were appended; of what stands behind
+   them nothing is promised. */
+LSM_MUST_CHECK enum lsm_err wal_writer_sync_upto(struct wal_writer *writer,
+                                                 uint64_t upto);
+
 /*
  * Append the END record and make the file read-only (mode 0400). Nothing may be
  * appended afterwards; wal_writer_sync() still works, and is what makes the seal

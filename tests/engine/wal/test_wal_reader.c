@@ -131,6 +131,42 @@ START_TEST(bad_record_behind_all_promises_is_cut)
 }
 END_TEST
 
+/* Read so many records, and say that the last of them leads nowhere. */
+static void expect_rejected(size_t read, enum lsm_err err, uint64_t end)
+{
+	struct wal_reader *reader;
+	struct slice payload;
+	bool more = true;
+
+	ck_assert_int_eq(wal_reader_open(pool, FILE_KIND_LOG, log_header.id,
+	                                 &log_header.family, 0, &reader),
+	                 LSM_OK);
+	for (size_t i = 0; i < read; i++)
+		ck_assert_int_eq(wal_reader_next(reader, &payload, &more),
+		                 LSM_OK);
+	ck_assert(more);
+	ck_assert_int_eq(wal_reader_reject(reader), err);
+	ck_assert_int_eq(wal_reader_next(reader, &payload, &more), err);
+	ck_assert(!more);
+	ck_assert_uint_eq(wal_reader_end(reader), end);
+	ck_assert(wal_reader_torn(reader));
+	ck_assert(!wal_reader_sealed(reader));
+	wal_reader_close(reader);
+}
+
+START_TEST(rejected_record_is_one_that_is_not_whole)
+{
+	struct known_log log;
+
+	make_plain(&log);
+	expect_rejected(5, LSM_OK, log.begin[4]);
+	expect_rejected(6, LSM_OK, log.begin[5]);
+	expect_rejected(4, LSM_ERR_LOST, log.begin[3]);
+	expect_rejected(1, LSM_ERR_LOST, log.begin[0]);
+	buf_release(&log.bytes);
+}
+END_TEST
+
 START_TEST(bad_record_before_a_later_promise_is_lost)
 {
 	struct known_log log;
@@ -436,6 +472,7 @@ int main(void)
 	tcase_add_test(tc, preallocated_tail_is_a_clean_end);
 	tcase_add_test(tc, end_record_ends_the_log);
 	tcase_add_test(tc, bad_record_behind_all_promises_is_cut);
+	tcase_add_test(tc, rejected_record_is_one_that_is_not_whole);
 	tcase_add_test(tc, bad_record_before_a_later_promise_is_lost);
 	tcase_add_test(tc, zeroed_middle_before_a_promise_is_lost);
 	tcase_add_test(tc, torn_tail_that_the_caller_knows_durable_is_lost);
