@@ -17,7 +17,7 @@
 enum {
 	DATA_KEY_BYTES = 16,
 	DATA_VALUE_MIN_BYTES = 8,
-	DATA_VALUE_MAX_BYTES = 64 << 10,
+	DATA_VALUE_MAX_BYTES = 256 << 10,
 };
 
 /* Make the pool. Errors: NOMEM. */

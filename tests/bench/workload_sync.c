@@ -66,6 +66,20 @@ const struct workload workloads_sync[] = {
 	.phases = SYNCED(16),
     },
     {
+	.name = "sync-64k",
+	.help = "the same by one, of 64 KiB",
+	.keys = 2000,
+	.value_bytes = 64 << 10,
+	.phases = SYNCED(1),
+    },
+    {
+	.name = "sync-256k",
+	.help = "the same by one, of 256 KiB",
+	.keys = 1000,
+	.value_bytes = 256 << 10,
+	.phases = SYNCED(1),
+    },
+    {
 	.name = "overload",
 	.help = "4 threads overwrite 2 million entries of 1,000 bytes, for "
 		"minutes",
