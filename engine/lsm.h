@@ -158,6 +158,9 @@ struct lsm_options {
 	uint32_t segment_min_bytes; /* values from here on are kept apart from
 	                               the keys; 0: none is, and those that are
 	                               stay where they are */
+	uint32_t direct_min_bytes; /* a batch with so many bytes of such values
+	                              writes them there at once, and not to the
+	                              log; 0: none does */
 	uint32_t nospace_wait_ms;  /* a growing write waits so long for reclaim
 	                               on a full disk; 0: 5,000 */
 };

@@ -57,7 +57,8 @@ void file_header_encode(const struct file_header *header,
 
 static enum lsm_err refuse(const char *name, const char *why)
 {
-	log_error("%s: file header: %s", name, why);
+	if (name != NULL)
+		log_error("%s: file header: %s", name, why);
 	return LSM_ERR_CORRUPT;
 }
 
@@ -76,8 +77,10 @@ static enum lsm_err check_form(struct slice bytes, const char *name)
 		return refuse(name, "wrong checksum");
 	version = get_u16(bytes.data + AT_VERSION);
 	if (version > FILE_FORMAT_VERSION) {
-		log_error("%s: file header: format %u, this program knows %u",
-		          name, version, (unsigned)FILE_FORMAT_VERSION);
+		if (name != NULL)
+			log_error("%s: file header: format %u, this program "
+			          "knows %u",
+			          name, version, (unsigned)FILE_FORMAT_VERSION);
 		return LSM_ERR_NEWER;
 	}
 	if (version != FILE_FORMAT_VERSION)

@@ -55,7 +55,7 @@ void file_header_encode(const struct file_header *header,
 
 /*
  * Decode and check against what is expected: kind, family and id. `name` is for
- * the log line. Errors: CORRUPT (magic, checksum, identity), NEWER.
+ * the log line; NULL: none. Errors: CORRUPT (magic, checksum, identity), NEWER.
  */
 LSM_MUST_CHECK enum lsm_err
 file_header_decode(struct slice bytes, const char *name, enum file_kind kind,

@@ -21,6 +21,9 @@ enum {
 	    FRAME_HEADER_BYTES + LSM_KEY_MAX_BYTES + LSM_VALUE_MAX_BYTES,
 };
 
+/* The sequence of a frame that was written before it had one. */
+#define FRAME_SEQ_UNKNOWN UINT64_C(0)
+
 struct frame {
 	uint8_t codec;
 	uint32_t raw_len;

@@ -21,8 +21,6 @@ enum {
 struct segment {
 	struct env_file *file;
 	struct file_id id;
-	uint64_t file_bytes;
-	struct segment_footer footer;
 	char name[FILE_NAME_MAX_BYTES];
 };
 
@@ -31,6 +29,11 @@ struct segment_ref {
 	struct segment *segment;
 	struct cache_handle *handle;
 };
+
+static enum log_level level_of(const struct segment_source *source)
+{
+	return source->lenient ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
+}
 
 /* ---- open ------------------------------------------------------------------- */
 
@@ -48,7 +51,7 @@ static void close_value(void *value)
 }
 
 static enum lsm_err read_header(struct segment *segment,
-                                const struct uuid *family)
+                                const struct segment_source *source)
 {
 	uint8_t bytes[FILE_HEADER_BYTES];
 	struct file_header header;
@@ -58,29 +61,35 @@ static enum lsm_err read_header(struct segment *segment,
 
 	if (err != LSM_OK)
 		return err;
-	return file_header_decode(slice_make(bytes, got), segment->name,
-	                          FILE_KIND_SEGMENT, family, segment->id,
-	                          &header);
+	return file_header_decode(
+	    slice_make(bytes, got), source->lenient ? NULL : segment->name,
+	    FILE_KIND_SEGMENT, &source->family, segment->id, &header);
 }
 
-static enum lsm_err read_footer(struct segment *segment)
+/* What only a finished segment has: a size that stays, and a footer. */
+static enum lsm_err read_end(const struct segment *segment,
+                             uint64_t *file_bytes_out,
+                             struct segment_footer *footer_out)
 {
 	uint8_t bytes[SEGMENT_FOOTER_BYTES];
-	uint64_t offset = segment->file_bytes - SEGMENT_FOOTER_BYTES;
 	size_t got = 0;
-	enum lsm_err err = LSM_ERR_CORRUPT;
+	enum lsm_err err = env_size(segment->file, file_bytes_out);
+	uint64_t offset = *file_bytes_out - SEGMENT_FOOTER_BYTES;
 
-	if (segment->file_bytes >= FILE_HEADER_BYTES + SEGMENT_FOOTER_BYTES) {
+	if (err != LSM_OK)
+		return err;
+	err = LSM_ERR_CORRUPT;
+	if (*file_bytes_out >= FILE_HEADER_BYTES + SEGMENT_FOOTER_BYTES) {
 		err =
 		    env_read(segment->file, offset, bytes, sizeof(bytes), &got);
 		if (err != LSM_OK)
 			return err;
 		err = segment_footer_decode(slice_make(bytes, got), segment->id,
-		                            offset, &segment->footer);
+		                            offset, footer_out);
 	}
 	if (err != LSM_OK)
 		log_error("%s: bad footer at the end of %" PRIu64 " bytes",
-		          segment->name, segment->file_bytes);
+		          segment->name, *file_bytes_out);
 	return err;
 }
 
@@ -99,15 +108,12 @@ static enum lsm_err segment_open(const struct segment_source *source,
 	err = env_open(source->pool, segment->name, ENV_READ, &segment->file);
 	if (err == LSM_ERR_NOT_FOUND) {
 		/* Passed up it would say that a key does not exist. */
-		log_error("%s: the segment is missing", segment->name);
+		log_printf(level_of(source), "%s: the segment is missing",
+		           segment->name);
 		err = LSM_ERR_CORRUPT;
 	}
 	if (err == LSM_OK)
-		err = env_size(segment->file, &segment->file_bytes);
-	if (err == LSM_OK)
-		err = read_header(segment, &source->family);
-	if (err == LSM_OK)
-		err = read_footer(segment);
+		err = read_header(segment, source);
 	if (err != LSM_OK) {
 		segment_close(segment);
 		return err;
@@ -168,13 +174,16 @@ enum lsm_err segment_probe(const struct segment_source *source,
                            struct file_id id, uint64_t file_bytes)
 {
 	struct segment_ref ref;
+	struct segment_footer footer;
+	uint64_t found = 0;
 	enum lsm_err err = take(source, id, &ref);
 
-	if (err == LSM_OK && ref.segment->file_bytes != file_bytes) {
+	if (err == LSM_OK)
+		err = read_end(ref.segment, &found, &footer);
+	if (err == LSM_OK && found != file_bytes) {
 		log_error("%s: the segment has %" PRIu64 " bytes where %" PRIu64
 		          " were expected",
-		          ref.segment->name, ref.segment->file_bytes,
-		          file_bytes);
+		          ref.segment->name, found, file_bytes);
 		err = LSM_ERR_CORRUPT;
 	}
 	let_go(source, &ref);
@@ -183,13 +192,12 @@ enum lsm_err segment_probe(const struct segment_source *source,
 
 /* ---- read ------------------------------------------------------------------- */
 
-/* Whether a frame of that length can stand there; keeps sums from wrapping. */
-static bool frame_fits(const struct segment *segment, uint64_t offset,
-                       uint64_t bytes)
+/* Whether a frame of that length can stand there, in a file of `file_bytes`; keeps
+   sums from wrapping. */
+static bool frame_fits(uint64_t file_bytes, uint64_t offset, uint64_t bytes)
 {
-	return offset >= FILE_HEADER_BYTES && offset <= segment->file_bytes &&
-	       segment->file_bytes - offset >= SEGMENT_FOOTER_BYTES &&
-	       bytes <= segment->file_bytes - offset - SEGMENT_FOOTER_BYTES;
+	return offset >= FILE_HEADER_BYTES && offset <= file_bytes &&
+	       bytes <= file_bytes - offset;
 }
 
 static bool same_pointer(const struct pointer *a, const struct pointer *b)
@@ -199,17 +207,18 @@ static bool same_pointer(const struct pointer *a, const struct pointer *b)
 }
 
 /* Read the frame and see that it is the one that was asked for. */
-static enum lsm_err load(const struct segment *segment, struct slice user,
-                         const struct pointer *pointer, struct buf *bytes,
-                         struct frame *frame_out)
+static enum lsm_err load(const struct segment *segment, enum log_level level,
+                         struct slice user, const struct pointer *pointer,
+                         struct buf *bytes, struct frame *frame_out)
 {
 	uint64_t len = frame_bytes(user.len, pointer->stored_len);
 	const char *fault = "the pointer leads out of the file";
 	struct pointer found;
 	enum lsm_err err = LSM_ERR_CORRUPT;
 
+	/* Lengths are those of some frame; where the file ends the read tells. */
 	buf_clear(bytes);
-	if (frame_fits(segment, pointer->offset, len)) {
+	if (pointer->offset >= FILE_HEADER_BYTES) {
 		err = buf_reserve(bytes, (size_t)len);
 		if (err == LSM_OK)
 			err = env_read(segment->file, pointer->offset,
@@ -225,9 +234,10 @@ static enum lsm_err load(const struct segment *segment, struct slice user,
 		}
 	}
 	if (err == LSM_ERR_CORRUPT)
-		log_error("%s: bad frame at offset %" PRIu64 " with %" PRIu64
-		          " bytes: %s",
-		          segment->name, pointer->offset, len, fault);
+		log_printf(level,
+		           "%s: bad frame at offset %" PRIu64 " with %" PRIu64
+		           " bytes: %s",
+		           segment->name, pointer->offset, len, fault);
 	return err;
 }
 
@@ -239,7 +249,8 @@ enum lsm_err segment_load(const struct segment_source *source,
 	enum lsm_err err = take(source, pointer->segment, &ref);
 
 	if (err == LSM_OK)
-		err = load(ref.segment, user, pointer, bytes, frame_out);
+		err = load(ref.segment, level_of(source), user, pointer, bytes,
+		           frame_out);
 	let_go(source, &ref);
 	return err;
 }
@@ -292,15 +303,15 @@ enum lsm_err segment_matches(const struct segment_source *source,
 
 	*matches_out = false;
 	if (err == LSM_OK && user.len <= LSM_KEY_MAX_BYTES &&
-	    frame_fits(ref.segment, pointer->offset,
-	               frame_bytes(user.len, pointer->stored_len)))
+	    pointer->offset >= FILE_HEADER_BYTES)
 		err = env_read(ref.segment->file, pointer->offset, bytes, want,
 		               &got);
 	if (err == LSM_OK && got == want && got > FRAME_HEADER_BYTES)
 		*matches_out =
 		    frame_peek(bytes, pointer->segment, pointer->offset, &found,
 		               &found_seq, &user_len) &&
-		    found_seq == seq && same_pointer(&found, pointer) &&
+		    (found_seq == seq || found_seq == FRAME_SEQ_UNKNOWN) &&
+		    same_pointer(&found, pointer) &&
 		    slice_equal(slice_make(bytes + FRAME_HEADER_BYTES,
 		                           user_len == user.len ? user_len : 0),
 		                user);
@@ -315,7 +326,8 @@ struct verify {
 	void (*report)(void *ctx, const char *line);
 	void *ctx;
 	uint64_t *faults;
-	struct segment_footer seen;
+	uint64_t file_bytes;
+	struct segment_footer footer, seen;
 };
 
 static void fault(struct verify *v, const char *format, ...)
@@ -358,7 +370,8 @@ static enum lsm_err check_frame(struct verify *v, uint64_t offset,
 	               &user_len)) {
 		len = frame_bytes(user_len, pointer.stored_len);
 		what = "it leads out of the file";
-		if (frame_fits(segment, offset, len)) {
+		if (frame_fits(v->file_bytes - SEGMENT_FOOTER_BYTES, offset,
+		               len)) {
 			*next_out = offset + len;
 			err = buf_resize(bytes, (size_t)len);
 			if (err == LSM_OK)
@@ -390,7 +403,7 @@ static enum lsm_err check_frame(struct verify *v, uint64_t offset,
 
 static enum lsm_err walk(struct verify *v)
 {
-	uint64_t end = v->segment->file_bytes - SEGMENT_FOOTER_BYTES;
+	uint64_t end = v->file_bytes - SEGMENT_FOOTER_BYTES;
 	uint64_t offset = FILE_HEADER_BYTES, before = *v->faults;
 	struct buf bytes = BUF_INIT, value = BUF_INIT;
 	enum lsm_err err = LSM_OK;
@@ -398,8 +411,8 @@ static enum lsm_err walk(struct verify *v)
 	while (err == LSM_OK && offset != 0 && offset < end)
 		err = check_frame(v, offset, &bytes, &value, &offset);
 	if (err == LSM_OK && *v->faults == before &&
-	    (v->seen.frames != v->segment->footer.frames ||
-	     v->seen.raw_bytes != v->segment->footer.raw_bytes))
+	    (v->seen.frames != v->footer.frames ||
+	     v->seen.raw_bytes != v->footer.raw_bytes))
 		fault(v, "the footer does not agree with the frames");
 	buf_release(&bytes);
 	buf_release(&value);
@@ -412,26 +425,31 @@ enum lsm_err segment_verify(const struct segment_source *source,
                             void *ctx, uint64_t *faults)
 {
 	struct segment named = {.id = id};
-	struct verify v = {&named, report, ctx, faults, {0, 0}};
+	struct verify v = {
+	    .segment = &named, .report = report, .ctx = ctx, .faults = faults};
 	struct segment *segment = NULL;
 	enum lsm_err err;
 
 	file_name_format(FILE_KIND_SEGMENT, id, named.name);
 	/* From the file, past the cache of open ones. */
 	err = segment_open(source, id, &segment);
+	if (err == LSM_OK)
+		err = read_end(segment, &v.file_bytes, &v.footer);
 	if (err == LSM_ERR_NOMEM)
-		return err;
+		goto out;
 	if (err != LSM_OK) {
 		fault(&v, "%s", lsm_strerror(err));
-		return LSM_OK;
+		err = LSM_OK;
+		goto out;
 	}
 	v.segment = segment;
-	if (segment->file_bytes != file_bytes)
+	if (v.file_bytes != file_bytes)
 		fault(&v,
 		      "it has %" PRIu64 " bytes where %" PRIu64 " were "
 		      "expected",
-		      segment->file_bytes, file_bytes);
+		      v.file_bytes, file_bytes);
 	err = walk(&v);
+out:
 	segment_close(segment);
 	return err;
 }

@@ -21,6 +21,8 @@ struct segment_source {
 	struct env_dir *pool;
 	struct uuid family;
 	struct cache *files; /* open files; limited by their charge */
+	bool lenient; /* what cannot be read may never have been durable: that
+	                 is no error to be told of */
 };
 
 /* Open it once: see that it is there, and header and footer whole. `file_bytes`

@@ -3,6 +3,7 @@
  * admit.c: what a writer needs before it takes a lock: room on the disk, and
  * byte credit.
  */
+#include "store/batch.h"
 #include "store/store.h"
 
 #define SPACE_ASK_NS UINT64_C(100000000)
@@ -12,7 +13,8 @@
 /*
  * What may grow before free space is asked for again: the free bytes, without
  * the reserve and without what all unflushed bytes will take as tables. An
- * admission takes twice its bytes off, for log and table. So a full disk is met
+ * admission takes twice its bytes off, for log and table; what is placed is given
+ * back one of them. So a full disk is met
  * here, and there is always room to flush what was admitted, and to delete.
  */
 static void ask_for_space(struct lsm *store, uint64_t now)
@@ -130,6 +132,30 @@ uint64_t lsm_admission_bound(const struct lsm *store, size_t entries,
 	return memtable_bound(store->max_block_bytes, entries, bytes);
 }
 
+/* What an admission takes of the rate before it is granted. */
+static uint64_t early_share(const struct lsm *store, uint64_t credit)
+{
+	uint64_t bytes = likely_bytes(store, credit);
+
+	return bytes < SLOW_LATE_BYTES ? bytes : 0;
+}
+
+void store_charge(struct lsm *store, uint64_t credit,
+                  const struct lsm_batch *batch)
+{
+	if (early_share(store, credit) == 0)
+		(void)slow_take(
+		    store, likely_bytes(
+			       store, lsm_admission_bound(store, batch->entries,
+		                                          batch->bytes)));
+}
+
+void store_give_space(struct lsm *store, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&store->space_left, (int64_t)bytes,
+	                          memory_order_relaxed);
+}
+
 void lsm_admission_release(struct lsm_admission *admission)
 {
 	if (admission->store != NULL && admission->bytes > 0)
@@ -151,7 +177,7 @@ enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 	if (err == LSM_ERR_NOSPACE)
 		err = wait_for_space(store, bytes);
 	if (err == LSM_OK && !shrinking)
-		slow_wait(store, likely_bytes(store, bytes));
+		slow_wait(store, early_share(store, bytes));
 	if (err == LSM_OK)
 		err = credit_take(store->credit, (int64_t)bytes, shrinking);
 	if (err == LSM_OK) {
@@ -172,7 +198,7 @@ bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 		return false;
 	if (!shrinking)
 		/* Nothing to wait for, or next to it. */
-		(void)slow_take(store, likely_bytes(store, bytes));
+		(void)slow_take(store, early_share(store, bytes));
 	admission_out->store = store;
 	admission_out->bytes = bytes;
 	return true;
@@ -264,7 +290,7 @@ enum lsm_err lsm_admit_async(struct lsm *store, uint64_t bytes, bool shrinking,
 	/* Set first: it may be granted before the call below returns. */
 	request->admission = (struct lsm_admission){store, bytes};
 	waiting_of(request)->shrinking = shrinking;
-	wait_ns = shrinking ? 0 : slow_take(store, likely_bytes(store, bytes));
+	wait_ns = shrinking ? 0 : slow_take(store, early_share(store, bytes));
 	if (wait_ns == 0)
 		return take_async(request, granted_out);
 	slow_defer(store, &waiting_of(request)->as.slow, wait_ns);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/range.h"
+#include "seg/pointer.h"
 
 _Static_assert(LSM_COUNTERS <= 8, "the mask of counters is one byte");
 
@@ -43,8 +44,8 @@ void lsm_batch_clear(struct lsm_batch *batch)
 	memset(batch->counters, 0, sizeof(batch->counters));
 }
 
-static enum lsm_err add(struct lsm_batch *batch, enum key_kind kind,
-                        struct slice key, struct slice value)
+enum lsm_err batch_add(struct lsm_batch *batch, enum key_kind kind,
+                       struct slice key, struct slice value)
 {
 	size_t most = 1 + 2 * VARINT_MAX_BYTES + key.len + value.len;
 	uint8_t *p;
@@ -78,18 +79,18 @@ static enum lsm_err add(struct lsm_batch *batch, enum key_kind kind,
 enum lsm_err lsm_batch_put(struct lsm_batch *batch, struct slice key,
                            struct slice value)
 {
-	return add(batch, KEY_PUT, key, value);
+	return batch_add(batch, KEY_PUT, key, value);
 }
 
 enum lsm_err lsm_batch_delete(struct lsm_batch *batch, struct slice key)
 {
-	return add(batch, KEY_DELETE, key, slice_make(NULL, 0));
+	return batch_add(batch, KEY_DELETE, key, slice_make(NULL, 0));
 }
 
 enum lsm_err lsm_batch_merge(struct lsm_batch *batch, struct slice key,
                              struct slice operand)
 {
-	enum lsm_err err = add(batch, KEY_MERGE, key, operand);
+	enum lsm_err err = batch_add(batch, KEY_MERGE, key, operand);
 
 	if (err == LSM_OK)
 		batch->merges = true;
@@ -110,7 +111,7 @@ enum lsm_err lsm_batch_delete_range(struct lsm_batch *batch,
 		return LSM_ERR_INVALID;
 	err = range_encode(range, &value);
 	if (err == LSM_OK)
-		err = add(batch, KEY_RANGE_DELETE, prefix, buf_slice(&value));
+		err = batch_add(batch, KEY_RANGE_DELETE, prefix, buf_slice(&value));
 	if (err == LSM_OK)
 		batch->range_prefix_bytes = prefix.len;
 	buf_release(&value);
@@ -175,17 +176,20 @@ enum lsm_err batch_reader_next(struct batch_reader *reader,
                                enum key_kind *kind_out, struct slice *key_out,
                                struct slice *value_out)
 {
+	struct pointer pointer;
 	struct range range;
 	uint8_t kind = cursor_u8(&reader->cursor);
 
 	*key_out = cursor_prefixed(&reader->cursor);
 	*value_out = cursor_prefixed(&reader->cursor);
-	if (reader->cursor.bad || kind > KEY_RANGE_DELETE ||
+	if (reader->cursor.bad || kind > KEY_POINTER ||
 	    key_out->len == 0 || key_out->len > LSM_KEY_MAX_BYTES ||
 	    value_out->len > LSM_VALUE_MAX_BYTES)
 		return LSM_ERR_CORRUPT;
 	if (kind == KEY_RANGE_DELETE &&
 	    !range_decode(*key_out, *value_out, &range))
+		return LSM_ERR_CORRUPT;
+	if (kind == KEY_POINTER && !pointer_decode(*value_out, &pointer))
 		return LSM_ERR_CORRUPT;
 	*kind_out = (enum key_kind)kind;
 	return LSM_OK;

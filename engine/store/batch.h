@@ -26,6 +26,11 @@ struct lsm_batch {
 	int64_t counters[LSM_COUNTERS];
 };
 
+/* Add an entry of any kind. Errors: TOO_BIG, NOMEM. */
+LSM_MUST_CHECK enum lsm_err batch_add(struct lsm_batch *batch,
+                                      enum key_kind kind, struct slice key,
+                                      struct slice value);
+
 /* Write the header, and the counters behind the entries. A batch whose write
    failed may be added to and finished again. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err batch_finish(struct lsm_batch *batch,

@@ -51,6 +51,7 @@ static enum lsm_err load_ranges(void *ctx, struct slice prefix,
 }
 
 enum lsm_err store_write_table(struct lsm *store, struct memtable *mem,
+                               const struct segment_uses *segments,
                                struct edit *edit)
 {
 	static const atomic_bool never = false;
@@ -61,6 +62,7 @@ enum lsm_err store_write_table(struct lsm *store, struct memtable *mem,
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
 
 	context.stop = &never; /* close waits for flushes */
+	context.segments_known = segments;
 	reduce.fold = context.fold;
 	reduce.snapshots = context.snapshots;
 	reduce.snapshot_count = context.snapshot_count;
@@ -78,11 +80,30 @@ enum lsm_err store_write_table(struct lsm *store, struct memtable *mem,
 	return err;
 }
 
+/* The segment of the generation, ready to be named by a table. */
+static enum lsm_err finish_segment(struct lsm *store, struct generation *gen,
+                                   struct segment_uses *uses)
+{
+	struct segment_use use = {.id = gen->log_id};
+	enum lsm_err err;
+
+	if (gen->segment == NULL)
+		return LSM_OK;
+	err = active_segment_finish(gen->segment, &use.file_bytes);
+	if (err == LSM_OK)
+		return segment_uses_add(uses, &use);
+	if (err == LSM_ERR_NOSPACE || err == LSM_ERR_NOMEM)
+		return err;
+	store_fail(store, LSM_ERR_POISONED, "a segment could not be finished");
+	return LSM_ERR_POISONED;
+}
+
 /* The edit that puts a table in the place of the generation and its log. */
 static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
+                                     const struct segment_uses *uses,
                                      struct edit *edit)
 {
-	enum lsm_err err = store_write_table(store, gen->mem, edit);
+	enum lsm_err err = store_write_table(store, gen->mem, uses, edit);
 
 	if (err == LSM_OK)
 		err = edit_remove_log(edit, gen->log_id);
@@ -94,10 +115,19 @@ static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
 	return err;
 }
 
-static void count_flush(struct lsm *store, const struct edit *edit)
+/* `since_ns`: when the writing of them began. */
+static void count_flush(struct lsm *store, const struct generation *gen,
+                        const struct edit *edit, uint64_t since_ns)
 {
+	uint64_t bytes = edit_added_bytes(edit), values = 0;
+
+	/* Those that were placed were written before. */
+	for (size_t i = 0; i < edit->added_count; i++)
+		values += segment_uses_bytes_beside(
+		    &edit->added[i].meta->info.segments, gen->log_id);
 	atomic_fetch_add(&store->flush_count, 1);
-	atomic_fetch_add(&store->flush_bytes, edit_added_bytes(edit));
+	atomic_fetch_add(&store->flush_bytes, bytes);
+	slow_flushed(store, bytes + values, sync_now_ns() - since_ns);
 }
 
 void store_end_of_flush(struct lsm *store, enum lsm_err err)
@@ -113,13 +143,19 @@ void store_end_of_flush(struct lsm *store, enum lsm_err err)
 static enum lsm_err flush_one(struct lsm *store, struct generation *gen,
                               struct edit *edit)
 {
-	uint64_t start = sync_now_ns();
-	enum lsm_err err = write_generation(store, gen, edit);
+	struct segment_uses uses;
+	uint64_t start;
+	enum lsm_err err;
 
+	segment_uses_init(&uses);
+	err = finish_segment(store, gen, &uses);
+	start = sync_now_ns();
+	if (err == LSM_OK)
+		err = write_generation(store, gen, &uses, edit);
+	segment_uses_release(&uses);
 	if (err != LSM_OK)
 		return err;
-	count_flush(store, edit);
-	slow_flushed(store, edit_added_bytes(edit), sync_now_ns() - start);
+	count_flush(store, gen, edit, start);
 	return store_install(store, edit, gen);
 }
 

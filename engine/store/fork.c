@@ -102,11 +102,8 @@ static enum lsm_err sync_sealed(struct fork *fork)
 	enum lsm_err err = LSM_OK;
 
 	for (size_t i = 0; err == LSM_OK && i < fork->view->sealed_count; i++) {
-		struct wal_writer *log = fork->view->sealed[i]->log;
-
-		if (log != NULL &&
-		    wal_writer_synced(log) < wal_writer_size(log))
-			err = wal_writer_sync(log);
+		if (fork->view->sealed[i]->log != NULL)
+			err = generation_sync(fork->view->sealed[i]);
 	}
 	if (err == LSM_OK)
 		return LSM_OK;
@@ -252,6 +249,24 @@ static enum lsm_err share_file(struct export *c, struct env_dir *pool,
 	return err;
 }
 
+/* A log, and the segment that its records lead to, which is finished first: a file
+   that others have too does not change. */
+static enum lsm_err share_log(struct export *c, struct env_dir *pool,
+                              const struct generation *gen)
+{
+	enum lsm_err err = LSM_OK;
+	uint64_t bytes;
+
+	if (gen->segment != NULL) {
+		err = active_segment_finish(gen->segment, &bytes);
+		if (err == LSM_OK)
+			err =
+			    share_file(c, pool, FILE_KIND_SEGMENT, gen->log_id);
+	}
+	return err == LSM_OK ? share_file(c, pool, FILE_KIND_LOG, gen->log_id)
+	                     : err;
+}
+
 /* store_lay_out()'s fill. */
 static enum lsm_err share_files(void *ctx, struct env_dir *pool)
 {
@@ -272,9 +287,8 @@ static enum lsm_err share_files(void *ctx, struct env_dir *pool)
 		     err == LSM_OK && i < version->levels[l].count; i++)
 			err = share_file(c, pool, FILE_KIND_TABLE,
 			                 version->levels[l].tables[i]->id);
-	for (size_t i = 0; err == LSM_OK && i < c->fork.state.log_count; i++)
-		err = share_file(c, pool, FILE_KIND_LOG,
-		                 c->fork.state.logs[i].id);
+	for (size_t i = 0; err == LSM_OK && i < c->fork.view->sealed_count; i++)
+		err = share_log(c, pool, c->fork.view->sealed[i]);
 	if (err == LSM_OK && c->fork.state.list.number != 0)
 		err = share_file(c, pool, FILE_KIND_LIST, c->fork.state.list);
 	return err;

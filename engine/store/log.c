@@ -131,6 +131,12 @@ enum lsm_err store_seal(struct lsm *store)
 		return err;
 	}
 	assert(gen->log != NULL);
+	if (gen->segment != NULL) {
+		bool idle = active_segment_close(gen->segment);
+
+		assert(idle);
+		(void)idle;
+	}
 	err = wal_writer_seal(gen->log);
 	if (err != LSM_OK) {
 		store_fail(store, LSM_ERR_POISONED,
@@ -159,16 +165,70 @@ enum lsm_err store_seal(struct lsm *store)
 	return LSM_OK;
 }
 
+/*
+ * Take the lead while the active segment is closed and idle, so that what is
+ * sealed with it holds all that its frames were placed for. Whoever has frames
+ * there waits for the lead to log them: do not hold it meanwhile.
+ */
+static struct active_segment *lead_idle(struct lsm *store, struct commit *place)
+{
+	struct active_segment *segment;
+
+	for (;;) {
+		store_lead(store, place);
+		segment = store->active->segment;
+		if (segment == NULL || active_segment_close(segment))
+			return segment;
+		active_segment_ref(segment);
+		store_unlead(store, place);
+		active_segment_await_idle(segment);
+		active_segment_unref(segment);
+	}
+}
+
+/* Give up the lead; what is still active takes frames again. */
+static void unlead_idle(struct lsm *store, struct commit *place,
+                        struct active_segment *segment)
+{
+	if (segment != NULL && store->active->segment == segment)
+		active_segment_reopen(segment);
+	store_unlead(store, place);
+}
+
 enum lsm_err store_lead_and_seal(struct lsm *store)
 {
 	struct commit place;
-	enum lsm_err err;
+	struct active_segment *segment = lead_idle(store, &place);
+	enum lsm_err err = store_writable(store);
 
-	store_lead(store, &place);
-	err = store_writable(store);
 	if (err == LSM_OK)
 		err = store_seal(store);
-	store_unlead(store, &place);
+	unlead_idle(store, &place, segment);
+	return err;
+}
+
+enum lsm_err store_lead_and_seal_last(struct lsm *store)
+{
+	struct commit place;
+	struct active_segment *segment = lead_idle(store, &place);
+	enum lsm_err err = store_seal(store);
+
+	unlead_idle(store, &place, segment);
+	return err;
+}
+
+enum lsm_err store_lead_and_seal_segment(struct lsm *store,
+                                         struct active_segment *segment,
+                                         bool *sealed_out)
+{
+	struct commit place;
+	struct active_segment *active = lead_idle(store, &place);
+	enum lsm_err err = store_writable(store);
+
+	if (err == LSM_OK && active == segment)
+		err = store_seal(store);
+	*sealed_out = store->active->segment != segment;
+	unlead_idle(store, &place, active);
 	return err;
 }
 
@@ -227,11 +287,8 @@ static enum lsm_err sync_logs(struct lsm *store)
 	enum lsm_err err = logged_generations(store, &gens, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		struct wal_writer *log = gens[i]->log;
-
-		if (err == LSM_OK &&
-		    wal_writer_synced(log) < wal_writer_size(log)) {
-			err = wal_writer_sync(log);
+		if (err == LSM_OK) {
+			err = generation_sync(gens[i]);
 			if (err != LSM_OK) {
 				store_fail(store, LSM_ERR_POISONED,
 				           "a log could not be synced");
@@ -244,7 +301,7 @@ static enum lsm_err sync_logs(struct lsm *store)
 	return err;
 }
 
-enum lsm_err lsm_sync(struct lsm *store)
+static enum lsm_err sync_all(struct lsm *store)
 {
 	uint64_t wanted = lsm_sequence(store), start = sync_now_ns();
 	enum lsm_err err = LSM_OK;
@@ -278,6 +335,13 @@ enum lsm_err lsm_sync(struct lsm *store)
 	return err;
 }
 
+enum lsm_err lsm_sync(struct lsm *store)
+{
+	atomic_store_explicit(&store->large_since_sync, 0,
+	                      memory_order_relaxed);
+	return sync_all(store);
+}
+
 /*
  * A record without a payload, which only carries the promise "all before me is
  * durable": with it damage to the last batches is told from a torn tail, also
@@ -308,7 +372,7 @@ void store_sync_run(struct worker_job *job)
 
 	/* Disarmed first: what is written from now on arms it again. */
 	atomic_store(&store->sync_armed, false);
-	if (lsm_sync(store) == LSM_OK)
+	if (sync_all(store) == LSM_OK)
 		append_mark(store);
 	else
 		log_debug("%s: the background sync failed", store->path);

@@ -27,12 +27,14 @@ enum {
 	OPEN_RESERVE_PART = 16,
 	OPEN_CLOSE_TRIES = 3,
 	OPEN_SEGMENT_MIN_BYTES = 8 << 10,
+	OPEN_DIRECT_MIN_BYTES = 64 << 10,
 };
 
 void lsm_options_init(struct lsm_options *options)
 {
 	memset(options, 0, sizeof(*options));
 	options->segment_min_bytes = OPEN_SEGMENT_MIN_BYTES;
+	options->direct_min_bytes = OPEN_DIRECT_MIN_BYTES;
 }
 
 static void set_defaults(struct lsm_options *o, int64_t credit_bytes)
@@ -178,6 +180,7 @@ static enum lsm_err alloc_store(struct home *home, struct branch *branch,
 	init_locks(store);
 	init_jobs(store);
 	slow_init(store);
+	store_expect_no_sync(store);
 	return LSM_OK;
 }
 
@@ -381,14 +384,8 @@ enum lsm_err lsm_open(struct lsm_runtime *runtime, const char *path,
 /* No new write is taken; those in the queue end; the memtable is sealed. */
 static enum lsm_err stop_writing(struct lsm *store)
 {
-	struct commit place;
-	enum lsm_err err;
-
 	store_fail(store, LSM_ERR_CLOSED, "closing");
-	store_lead(store, &place);
-	err = store_seal(store);
-	store_unlead(store, &place);
-	return err;
+	return store_lead_and_seal_last(store);
 }
 
 /* Whether what is sealed is all of other branches: while those are to flush it, it

@@ -15,7 +15,8 @@ struct entry {
 	struct pool_garbage file;
 	unsigned refs; /* 0: garbage, waiting to be deleted; or, before the
 	                  sweep, a table that nobody counts yet */
-	struct file_id *segments; /* of a table: what it leads to; owned */
+	struct file_id *segments; /* of a table or log: what it leads to;
+	                             owned */
 	size_t segment_count;
 };
 
@@ -232,6 +233,35 @@ void pool_lead(struct pool *pool, struct file_id table,
 	sync_unlock(&pool->mu);
 }
 
+/* Needs the mutex. */
+static enum lsm_err lead_log(struct pool *pool, struct file_id log)
+{
+	struct segment_use use = {.id = log};
+	struct segment_uses uses = {.items = &use, .count = 1};
+	struct entry *e = *find(pool, FILE_KIND_LOG, log);
+	enum lsm_err err;
+
+	sync_assert_held(&pool->mu);
+	if (e == NULL || e->segments != NULL)
+		return LSM_OK;
+	err = lead(pool, e, &uses);
+	if (err != LSM_OK) {
+		free(e->segments);
+		e->segments = NULL;
+	}
+	return err;
+}
+
+enum lsm_err pool_lead_log(struct pool *pool, struct file_id log)
+{
+	enum lsm_err err;
+
+	sync_lock(&pool->mu);
+	err = lead_log(pool, log);
+	sync_unlock(&pool->mu);
+	return err;
+}
+
 unsigned pool_refs(struct pool *pool, enum file_kind kind, struct file_id id)
 {
 	struct entry *e;
@@ -272,6 +302,7 @@ static enum lsm_err sweep_one(void *ctx, const char *name)
 {
 	struct pool *pool = ctx;
 	enum file_kind kind;
+	enum lsm_err err = LSM_OK;
 	struct file_id id;
 	bool named;
 
@@ -281,10 +312,12 @@ static enum lsm_err sweep_one(void *ctx, const char *name)
 		return LSM_OK;
 	}
 	sync_lock(&pool->mu);
+	if (kind == FILE_KIND_SEGMENT)
+		err = lead_log(pool, id);
 	named = *find(pool, kind, id) != NULL || pool->keep_all;
 	sync_unlock(&pool->mu);
-	if (named)
-		return LSM_OK;
+	if (named || err != LSM_OK)
+		return err;
 	log_info("pool/%s: nothing names it; deleted", name);
 	return env_unlink(pool->dir, name);
 }

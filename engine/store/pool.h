@@ -45,6 +45,14 @@ void pool_unref(struct pool *pool, enum file_kind kind, struct file_id id);
 void pool_lead(struct pool *pool, struct file_id table,
                const struct segment_uses *uses);
 
+/*
+ * Beside a log there is a segment of the same id, which its records lead to: that
+ * has one user more for as long as the log has any. Later on who made it says so,
+ * and the sweep does of those that it meets. Errors: NOMEM.
+ */
+LSM_MUST_CHECK enum lsm_err pool_lead_log(struct pool *pool,
+                                          struct file_id log);
+
 /* How many users a file has now; 0: nobody counts it. */
 unsigned pool_refs(struct pool *pool, enum file_kind kind, struct file_id id);
 

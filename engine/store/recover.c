@@ -47,7 +47,7 @@ static enum lsm_err write_out(struct replay *replay)
 	if (memtable_entries(replay->gen->mem) == 0 || store->home->read_only ||
 	    replay->rehearsal)
 		return LSM_OK;
-	err = store_write_table(store, replay->gen->mem, &replay->edit);
+	err = store_write_table(store, replay->gen->mem, NULL, &replay->edit);
 	if (err != LSM_OK)
 		return err;
 	generation_unref(replay->gen);
@@ -159,10 +159,32 @@ static enum lsm_err check_dropped(struct replay *replay,
 	return LSM_ERR_LOST;
 }
 
+/*
+ * See to the values of a batch that lie in the segment beside its log. They come
+ * into the memtable and go out with its table, anew: what the page cache may hold
+ * of that segment the disk may not. A store that writes nothing leaves them there.
+ */
+static enum lsm_err follow(struct replay *replay, struct file_id log,
+                           struct slice payload, struct lsm_batch **inlined,
+                           struct slice *payload_out)
+{
+	struct lsm *store = replay->store;
+	enum lsm_err err = LSM_OK;
+
+	if (replay->rehearsal || store->home->read_only)
+		return store_follow_log(store, log, payload, NULL, payload_out);
+	if (*inlined == NULL)
+		err = lsm_batch_create(inlined);
+	return err == LSM_OK ? store_follow_log(store, log, payload, *inlined,
+	                                        payload_out)
+	                     : err;
+}
+
 static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 {
 	struct lsm *store = replay->store;
 	char name[FILE_NAME_MAX_BYTES];
+	struct lsm_batch *inlined = NULL;
 	struct wal_reader *reader = NULL;
 	struct slice payload;
 	bool more = true, torn_before = replay->cut;
@@ -177,8 +199,15 @@ static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 	while (err == LSM_OK && more) {
 		err = wal_reader_next(reader, &payload, &more);
 		/* A record without a payload is a mark (log.c). */
-		if (err == LSM_OK && more && !torn_before && payload.len > 0)
+		if (err != LSM_OK || !more || torn_before || payload.len == 0)
+			continue;
+		err = follow(replay, log->id, payload, &inlined, &payload);
+		if (err == LSM_ERR_LOST) {
+			err = wal_reader_reject(reader);
+			more = false;
+		} else if (err == LSM_OK || err == LSM_ERR_CORRUPT) {
 			err = replay_batch(replay, payload, name);
+		}
 	}
 	if (err == LSM_OK && torn_before)
 		err = check_dropped(replay, reader, name);
@@ -190,6 +219,7 @@ static enum lsm_err replay_log(struct replay *replay, const struct log_ref *log)
 		            store->path, POOL_DIR, name,
 		            (unsigned long long)wal_reader_end(reader));
 	wal_reader_close(reader);
+	lsm_batch_destroy(inlined);
 	if (err == LSM_OK)
 		err = edit_remove_log(&replay->edit, log->id);
 	return err;

@@ -60,6 +60,16 @@ static uint64_t relocate_bytes(struct lsm *store, uint64_t *total_out)
 	           : SEGMENT_MAX_BYTES;
 }
 
+uint64_t store_segment_bytes(struct lsm *store)
+{
+	uint64_t total, free_bytes;
+
+	if (env_dir_space(store->source.pool, &total, &free_bytes) != LSM_OK)
+		return SEGMENT_MAX_BYTES;
+	return total / SEGMENT_PART < SEGMENT_MAX_BYTES ? total / SEGMENT_PART
+	                                                : SEGMENT_MAX_BYTES;
+}
+
 void store_segment_context(struct lsm *store, struct job_context *context)
 {
 	uint64_t total;

@@ -12,6 +12,7 @@ enum {
 	DEPTH_STOP_TRIGGERS = 6,
 	DEBT_SLOW_BASES = 4, /* times the size of the base level */
 	DEBT_STOP_BASES = 16,
+	FLUSH_LEAST_BYTES = 64 << 10, /* to learn a rate from */
 };
 
 static uint32_t times(uint32_t value, uint32_t factor)
@@ -69,6 +70,8 @@ void slow_flushed(struct lsm *store, uint64_t bytes, uint64_t ns)
 {
 	struct slow *slow = &store->slow;
 
+	if (bytes < FLUSH_LEAST_BYTES)
+		return;
 	sync_lock(&slow->mu);
 	slow->flush_rate = pace_average(slow->flush_rate, bytes, ns);
 	sync_unlock(&slow->mu);

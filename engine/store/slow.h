@@ -5,7 +5,10 @@
  * Below the slow lines this costs a writer one look at an atomic. Above them
  * each admission waits for its share of the rate (compact/pace.h), before any
  * lock and any credit is taken: a thread sleeps, a request is set aside and
- * goes on from a job of its own. Deletions never wait here.
+ * goes on from a job of its own. Deletions never wait here. An admission as large
+ * as SLOW_LATE_BYTES waits for the shares of others only, and its own is taken when it
+ * is written: it may be far more than what reaches a memtable, of a batch whose values
+ * are placed (direct.c) next to nothing.
  *
  * At the stop line of L0 no more tables are added to it: flushes are held until
  * compaction has made room, and writers then meet the end of their credit, which
@@ -20,6 +23,8 @@
 #include "base/sync.h"
 #include "compact/pace.h"
 #include "compact/worker.h"
+
+enum { SLOW_LATE_BYTES = 64 << 10 };
 
 struct slow {
 	struct pace_lines lines; /* constant */
@@ -54,7 +59,8 @@ void slow_release(struct lsm *store); /* nobody waits */
 /* What the store's tables amount to now: after each change of them. */
 void slow_update(struct lsm *store, const struct version *version);
 
-/* A flush, or a compaction, wrote so much. */
+/* A flush, or a compaction, wrote so much: tables and values. Of a small one nothing
+   is learned: it says more of the disk's latency. */
 void slow_flushed(struct lsm *store, uint64_t bytes, uint64_t ns);
 void slow_compacted(struct lsm *store, uint64_t bytes, uint64_t ns);
 

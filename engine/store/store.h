@@ -28,6 +28,7 @@
 #include "compact/collect.h"
 #include "compact/job.h"
 #include "mem/memtable.h"
+#include "seg/active_segment.h"
 #include "store/commit_queue.h"
 #include "store/home.h"
 #include "store/slow.h"
@@ -55,6 +56,10 @@ struct generation {
 	struct memtable *mem;   /* constant */
 	struct wal_writer *log; /* set once, under tree_mu, by the leader; NULL
 	                            until the first write */
+	_Atomic(struct active_segment *) segment; /* of the log's id; set once,
+	                                             by the leader; NULL: none */
+	uint64_t segment_max_bytes; /* leader: what it may grow to */
+	bool segment_refused;       /* leader: none could be made */
 	bool shared; /* constant: another branch's; its log is not ours */
 	struct file_id log_id;          /* constant once sealed */
 	uint64_t log_bytes;             /* constant once sealed: whole, or 0 */
@@ -111,6 +116,8 @@ struct lsm {
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
 	atomic_uint_least64_t segment_bytes_written;        /* figure */
+	atomic_uint_least64_t large_since_sync; /* relaxed: bytes of large values
+	                                           since the last lsm_sync() */
 	atomic_bool segment_damage; /* a frame cannot be read: a segment that
 	                               it lies in stays, so collect none */
 	atomic_uint_least64_t space_asked_ns; /* when space_left was set */
@@ -270,6 +277,9 @@ LSM_MUST_CHECK enum lsm_err generation_share(struct generation *of,
                                              struct generation **gen_out);
 void generation_ref(struct generation *gen);
 void generation_unref(struct generation *gen); /* NULL is allowed */
+/* Make its log durable, and before that the frames that the log leads to.
+   Errors: sticky. */
+LSM_MUST_CHECK enum lsm_err generation_sync(struct generation *gen);
 
 /* Room for `cap` sealed generations, otherwise empty. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err view_alloc(size_t cap, struct view **view_out);
@@ -332,8 +342,62 @@ LSM_MUST_CHECK enum lsm_err store_take_log(struct lsm *store);
    is empty. Needs the lead. Errors: NOMEM, POISONED. */
 LSM_MUST_CHECK enum lsm_err store_seal(struct lsm *store);
 
-/* The same, taking the lead. */
+/* The same, taking the lead, while no batch has frames in the active segment that
+   are not logged. */
 LSM_MUST_CHECK enum lsm_err store_lead_and_seal(struct lsm *store);
+
+/* The same for a store that takes no writes any more. */
+LSM_MUST_CHECK enum lsm_err store_lead_and_seal_last(struct lsm *store);
+
+/* The same, but only the generation that `segment` is the segment of. *sealed_out:
+   whether another one is active now. */
+LSM_MUST_CHECK enum lsm_err
+store_lead_and_seal_segment(struct lsm *store, struct active_segment *segment,
+                            bool *sealed_out);
+
+/* ---- admit.c --------------------------------------------------------------------- */
+
+/* A batch that was admitted with so much credit is written: take what it still has to
+   take of the rate that writers are slowed down to. */
+void store_charge(struct lsm *store, uint64_t credit,
+                  const struct lsm_batch *batch);
+
+/* So much of what was admitted will not be written. */
+void store_give_space(struct lsm *store, uint64_t bytes);
+
+/* ---- direct.c -------------------------------------------------------------------- */
+
+/* What became of a batch whose large values were placed. */
+struct placement {
+	struct lsm_batch *batch; /* with pointers; NULL: it stays as it is */
+	struct active_segment *segment; /* with a reservation; NULL: none */
+};
+
+/* As if it were long since a sync. */
+void store_expect_no_sync(struct lsm *store);
+
+/*
+ * Write the large values of the batch into the segment of the active generation,
+ * if they are enough, and make a batch with pointers in their place. That
+ * generation stays active until the placement ends. Errors: NOMEM, POISONED, and
+ * whatever keeps a segment from being made.
+ */
+LSM_MUST_CHECK enum lsm_err store_place(struct lsm *store,
+                                        struct lsm_batch *batch,
+                                        struct placement *placement);
+void store_end_placement(struct placement *placement);
+
+/*
+ * Follow the pointers of a payload of the log `log`, and, with `inlined`, make it
+ * the same batch with the values in their place; else only see that they are there.
+ * Errors: LOST (one leads to no such frame; logged), CORRUPT (no batch), IO, NOMEM;
+ * then *payload_out is the payload.
+ */
+LSM_MUST_CHECK enum lsm_err store_follow_log(struct lsm *store,
+                                             struct file_id log,
+                                             struct slice payload,
+                                             struct lsm_batch *inlined,
+                                             struct slice *payload_out);
 
 void store_sync_run(struct worker_job *job);
 void store_spare_run(struct worker_job *job);
@@ -379,10 +443,11 @@ void store_shorten_manifest(struct lsm *store);
 
 void store_flush_run(struct worker_job *job);
 
-/* Write a memtable as a table of L0 and add that to the edit. The caller syncs
-   the pool's folder. */
+/* Write a memtable as a table of L0 and add that to the edit; `segments` (NULL
+   allowed) are those that its pointers lead to. The caller syncs the pool's folder. */
 LSM_MUST_CHECK enum lsm_err
-store_write_table(struct lsm *store, struct memtable *mem, struct edit *edit);
+store_write_table(struct lsm *store, struct memtable *mem,
+                  const struct segment_uses *segments, struct edit *edit);
 
 /* A try to flush ended: wake who waits for it. */
 void store_end_of_flush(struct lsm *store, enum lsm_err err);
@@ -455,6 +520,9 @@ LSM_MUST_CHECK enum lsm_err store_read_pointer(struct lsm *store,
 
 /* How the store folds. */
 struct fold_fn store_fold_fn(struct lsm *store);
+
+/* What a segment may grow to. */
+uint64_t store_segment_bytes(struct lsm *store);
 
 /* Tell a job what it has to know of segments. */
 void store_segment_context(struct lsm *store, struct job_context *context);

@@ -203,13 +203,29 @@ static enum lsm_err verify_version(struct verification *v,
 	return err;
 }
 
+/* The next one, and what it leads to. */
+static enum lsm_err verify_record(struct verification *v,
+                                  const struct log_ref *log,
+                                  struct wal_reader *reader, bool *more_out)
+{
+	struct slice payload;
+	enum lsm_err err = wal_reader_next(reader, &payload, more_out);
+
+	if (err != LSM_OK || !*more_out || payload.len == 0)
+		return err;
+	err = store_follow_log(v->store, log->id, payload, NULL, &payload);
+	if (err != LSM_ERR_LOST)
+		return err;
+	*more_out = false;
+	return wal_reader_reject(reader);
+}
+
 /* A torn tail is no fault: nothing in it was promised. */
 static enum lsm_err verify_log(struct verification *v,
                                const struct log_ref *log)
 {
 	struct lsm *store = v->store;
 	struct wal_reader *reader = NULL;
-	struct slice payload;
 	bool more = true, fresh;
 	enum lsm_err err = is_new(v, FILE_KIND_LOG, log->id, &fresh);
 
@@ -219,7 +235,7 @@ static enum lsm_err verify_log(struct verification *v,
 	                      &store->home->superblock.family,
 	                      log->promised_upto, &reader);
 	while (err == LSM_OK && more)
-		err = wal_reader_next(reader, &payload, &more);
+		err = verify_record(v, log, reader, &more);
 	wal_reader_close(reader);
 	if (err == LSM_ERR_NOMEM)
 		return err;

@@ -42,6 +42,9 @@ enum lsm_err generation_share(struct generation *of,
 	gen->shared = true;
 	gen->log_id = of->log_id;
 	gen->log_bytes = of->log_bytes;
+	atomic_init(&gen->segment, atomic_load(&of->segment));
+	if (of->segment != NULL)
+		active_segment_ref(of->segment);
 	gen->last_seq = of->last_seq;
 	memcpy(gen->counters, of->counters, sizeof(gen->counters));
 	return LSM_OK;
@@ -58,6 +61,7 @@ void generation_unref(struct generation *gen)
 	    atomic_fetch_sub_explicit(&gen->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	memtable_unref(gen->mem);
+	active_segment_unref(gen->segment);
 	if (gen->log != NULL) {
 		struct file_id id = wal_writer_id(gen->log);
 
@@ -65,6 +69,21 @@ void generation_unref(struct generation *gen)
 		pool_unref(gen->pool, FILE_KIND_LOG, id);
 	}
 	free(gen);
+}
+
+/* The log's size first: the frames that its records lead to were written before
+   these. Later ones are promised by neither. */
+enum lsm_err generation_sync(struct generation *gen)
+{
+	uint64_t size = wal_writer_size(gen->log);
+	struct active_segment *segment = atomic_load(&gen->segment);
+	enum lsm_err err = LSM_OK;
+
+	if (wal_writer_synced(gen->log) >= size)
+		return LSM_OK;
+	if (segment != NULL)
+		err = active_segment_sync(segment);
+	return err == LSM_OK ? wal_writer_sync_upto(gen->log, size) : err;
 }
 
 enum lsm_err view_alloc(size_t cap, struct view **view_out)

@@ -93,10 +93,14 @@ static void link_group(struct lsm *store, struct commit_group *group)
 static void after_commit(struct lsm *store)
 {
 	struct generation *gen = store->active;
+	uint64_t placed =
+	    gen->segment != NULL ? active_segment_bytes(gen->segment) : 0;
+	uint64_t written;
 
 	runtime_touch(store->runtime, store);
 	if (!gen->spare_asked &&
-	    memtable_bytes(gen->mem) > store->options.memtable_bytes / 2) {
+	    (memtable_bytes(gen->mem) > store->options.memtable_bytes / 2 ||
+	     placed > gen->segment_max_bytes / 2)) {
 		gen->spare_asked = true;
 		worker_submit(store->runtime->workers, &store->spare_job, 0);
 	}
@@ -106,9 +110,9 @@ static void after_commit(struct lsm *store)
 		worker_submit(store->runtime->workers, &store->sync_job,
 		              store->runtime->options.sync_period_ms);
 	/* What a fork, or an fsync, has to wait for stays small. */
-	if (wal_writer_size(gen->log) >=
-	    gen->sync_asked_bytes + STORE_SYNC_BYTES) {
-		gen->sync_asked_bytes = wal_writer_size(gen->log);
+	written = wal_writer_size(gen->log) + placed;
+	if (written >= gen->sync_asked_bytes + STORE_SYNC_BYTES) {
+		gen->sync_asked_bytes = written;
 		worker_submit(store->runtime->workers, &store->sync_job, 0);
 	}
 }
@@ -116,7 +120,12 @@ static void after_commit(struct lsm *store)
 /* A full memtable is sealed once what is in flight is linked. */
 static enum lsm_err make_room(struct lsm *store)
 {
+	struct active_segment *segment = store->active->segment;
+
 	if (memtable_bytes(store->active->mem) < store->options.memtable_bytes)
+		return LSM_OK;
+	/* Not before those have been logged, perhaps by this very group. */
+	if (segment != NULL && !active_segment_close(segment))
 		return LSM_OK;
 	commit_drain(&store->queue);
 	return store_seal(store);
@@ -199,6 +208,7 @@ enum lsm_err lsm_write(struct lsm *store, struct lsm_batch *batch,
 {
 	struct lsm_admission own = {NULL, 0};
 	struct commit place = {.batch = batch};
+	struct placement placement;
 	enum lsm_err err = check_batch(store, batch, admission);
 
 	if (err == LSM_OK && batch->entries > 0 && admission == NULL) {
@@ -216,8 +226,21 @@ enum lsm_err lsm_write(struct lsm *store, struct lsm_batch *batch,
 
 	place.taken = admission->bytes;
 	*admission = (struct lsm_admission){NULL, 0};
+	/* The whole credit is held until the frames are written, and more: what is
+	   too much of it is given back once the pointers are in the memtable. */
+	err = store_place(store, batch, &placement);
+	if (err != LSM_OK) {
+		credit_give(store->credit, place.taken);
+		return err;
+	}
+	if (placement.batch != NULL) {
+		place.batch = placement.batch;
+		store_give_space(store, batch->bytes);
+	}
+	store_charge(store, place.taken, place.batch);
 	if (commit_enter(&store->queue, &place))
 		lead_group(store, &place);
+	store_end_placement(&placement);
 	if (seq_out != NULL)
 		*seq_out = place.seq;
 	return place.err;

@@ -223,6 +223,11 @@ static enum lsm_err see_pool_file(void *ctx, const char *name)
 	enum file_kind kind;
 	struct file_id id;
 
+	/* Beside a log there may be a segment. */
+	if (file_name_parse(name, &kind, &id) && kind == FILE_KIND_SEGMENT &&
+	    segment_uses_find(&listing->segments, id) == NULL &&
+	    is_named(listing, FILE_KIND_LOG, id))
+		return LSM_OK;
 	if (file_name_parse(name, &kind, &id) && is_named(listing, kind, id))
 		listing->found++;
 	else

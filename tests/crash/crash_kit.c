@@ -357,5 +357,6 @@ enum lsm_err kit_open(struct lsm_runtime *runtime, const struct env *env,
 	options.log_map_after = 1;
 	options.nospace_wait_ms = 20;
 	options.segment_min_bytes = 120; /* some of the values */
+	options.direct_min_bytes = 60;   /* some of those at commit */
 	return lsm_open(runtime, path, &options, store_out);
 }

@@ -115,6 +115,7 @@ static bool is_of_the_source(const struct fault_call *call)
 
 	/* The fork's own manifest is number 1 of its branch. */
 	return change && (strstr(call->name, ".wal") != NULL ||
+	                  strstr(call->name, ".seg") != NULL ||
 	                  (strncmp(call->name, "MANIFEST-", 9) == 0 &&
 	                   strcmp(call->name, "MANIFEST-1") != 0));
 }

@@ -550,6 +550,7 @@ static void run_all(const struct env *env, const char *folder)
 	t.options.l0_trigger = 2;
 	t.options.log_step_bytes = 16 << 10;
 	t.options.segment_min_bytes = VALUE_BYTES;
+	t.options.direct_min_bytes = VALUE_BYTES;
 	ASSERT_OK(lsm_create(env, path, slice_str("")));
 	ASSERT_OK(lsm_runtime_create(&runtime_options, &t.runtime));
 	open_store(path);

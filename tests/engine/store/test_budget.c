@@ -176,6 +176,7 @@ START_TEST(second_waiter_is_not_stranded)
 	kit_close(&kit);
 	kit.runtime_options.credit_bytes = 100 * PART;
 	kit.options.memtable_bytes = 2 << 20; /* never full by itself */
+	kit.options.direct_min_bytes = 0;     /* values take credit */
 	kit_open(&kit);
 	run_writers(writers, 1, 1, 58 * PART);
 	ck_assert_uint_gt(now().credit.used_bytes, 50 * PART);

@@ -537,6 +537,8 @@ START_TEST(random_work_on_branches_reads_like_the_model)
 	gen_init(&w.gen, seed + (uint64_t)_i);
 	kit_init(&w.kit);
 	kit_set_limits(&w.kit, &all_limits[_i]);
+	/* Every other one places what it can at commit. */
+	w.kit.options.direct_min_bytes = (uint32_t)_i % 2;
 	ASSERT_OK(lsm_create(w.kit.env, KIT_PATH, slice_str("owner")));
 	w.sides[0].exists = true;
 	w.sides[0].parent = -1;

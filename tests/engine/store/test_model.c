@@ -538,6 +538,8 @@ START_TEST(random_work_reads_like_the_model)
 	gen_init(&w.gen, seed + (uint64_t)_i);
 	kit_init(&w.kit);
 	kit_set_limits(&w.kit, &all_limits[_i]);
+	/* Every other one places what it can at commit. */
+	w.kit.options.direct_min_bytes = (uint32_t)_i % 2;
 	model_init(&w.model);
 	strcpy(w.path, "/st");
 	ASSERT_OK(lsm_create(w.kit.env, w.path, slice_str("owner")));

@@ -7,7 +7,7 @@
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
 
-enum { SLOW = 3, STOP = 6, FEW = 10 };
+enum { SLOW = 3, STOP = 6, FEW = 10, LARGE = 100 << 10 };
 
 static struct kit kit;
 
@@ -109,6 +109,79 @@ START_TEST(a_small_write_takes_a_small_share)
 	ck_assert_uint_gt(clock, start);
 	ck_assert_uint_lt(clock, end + ns_per_kib);
 	let_compaction_go();
+}
+END_TEST
+
+static uint64_t flush_rate(void)
+{
+	uint64_t rate;
+
+	sync_lock(&kit.store->slow.mu);
+	rate = kit.store->slow.flush_rate;
+	sync_unlock(&kit.store->slow.mu);
+	return rate;
+}
+
+static uint64_t pace_clock(void)
+{
+	uint64_t clock;
+
+	sync_lock(&kit.store->slow.mu);
+	clock = kit.store->slow.clock_ns;
+	sync_unlock(&kit.store->slow.mu);
+	return clock;
+}
+
+/* A write of a large value, from when to when, and until when it took the rate. */
+struct large_write {
+	uint64_t start, end, clock;
+};
+
+static void write_large(uint32_t direct_min_bytes, struct large_write *out)
+{
+	struct buf value = BUF_INIT;
+
+	kit.options.segment_min_bytes = 8 << 10;
+	kit.options.direct_min_bytes = direct_min_bytes;
+	kit_create(&kit);
+	ASSERT_OK(buf_resize(&value, LARGE + 1));
+	memset(value.data, 'x', LARGE);
+	value.data[LARGE] = '\0';
+	stop_compaction();
+	add_tables(STOP - 1);
+	sync_lock(&kit.store->slow.mu);
+	kit.store->slow.flush_rate = LARGE;
+	kit.store->slow.compact_rate = 1;
+	kit.store->slow.clock_ns = 0;
+	sync_unlock(&kit.store->slow.mu);
+	out->start = sync_now_ns();
+	kit_put(kit.store, "large", (const char *)value.data);
+	out->end = sync_now_ns();
+	out->clock = pace_clock();
+	let_compaction_go();
+	buf_release(&value);
+}
+
+START_TEST(placed_value_takes_the_share_of_its_pointer)
+{
+	const uint64_t ns_per_kib =
+	    UINT64_C(1000000000) * 1024 / PACE_RATE_LEAST;
+	struct large_write write;
+
+	write_large(LARGE, &write);
+	ck_assert_uint_gt(write.clock, write.start);
+	ck_assert_uint_lt(write.clock, write.end + ns_per_kib);
+	ASSERT_OK(lsm_flush(kit.store));
+	ck_assert_uint_eq(flush_rate(), LARGE); /* nothing to learn from */
+}
+END_TEST
+
+START_TEST(value_in_the_log_takes_its_own_share)
+{
+	struct large_write write;
+
+	write_large(0, &write);
+	ck_assert_uint_ge(write.clock, write.start + PACE_DELAY_MAX_NS);
 }
 END_TEST
 
@@ -332,6 +405,8 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, writers_are_slowed_from_the_slow_line_on);
 	tcase_add_test(tc, a_small_write_takes_a_small_share);
+	tcase_add_test(tc, placed_value_takes_the_share_of_its_pointer);
+	tcase_add_test(tc, value_in_the_log_takes_its_own_share);
 	tcase_add_test(tc, deletions_are_not_slowed);
 	tcase_add_test(tc, nothing_is_slowed_when_that_is_switched_off);
 	tcase_add_test(tc, request_is_set_aside_and_granted_later);
