@@ -20,7 +20,8 @@ struct active_segment {
 	struct sync_mutex mu;
 	struct sync_cond idle;
 	/* Guarded by mu. */
-	uint64_t bytes; /* reserved; the file is as long */
+	uint64_t bytes;  /* reserved; the file is as long */
+	uint64_t synced; /* of them; all written then */
 	unsigned reservations;
 	struct segment_footer footer;
 	bool preallocates; /* until it cannot be done */
@@ -57,6 +58,7 @@ enum lsm_err active_segment_create(struct env_dir *pool, struct file_id id,
 	segment->id = id;
 	segment->max_bytes = max_bytes;
 	segment->bytes = FILE_HEADER_BYTES;
+	segment->synced = FILE_HEADER_BYTES; /* of no use alone */
 	segment->preallocates = true;
 	sync_mutex_init(&segment->mu, SYNC_RANK_WAL);
 	sync_cond_init(&segment->idle);
@@ -95,6 +97,11 @@ struct file_id active_segment_id(const struct active_segment *segment)
 	return segment->id;
 }
 
+uint64_t active_segment_max_bytes(const struct active_segment *segment)
+{
+	return segment->max_bytes;
+}
+
 uint64_t active_segment_bytes(struct active_segment *segment)
 {
 	uint64_t bytes;
@@ -103,6 +110,11 @@ uint64_t active_segment_bytes(struct active_segment *segment)
 	bytes = segment->bytes;
 	sync_unlock(&segment->mu);
 	return bytes;
+}
+
+bool active_segment_is_empty(struct active_segment *segment)
+{
+	return active_segment_bytes(segment) == FILE_HEADER_BYTES;
 }
 
 /* ---- reserve and write ------------------------------------------------------ */
@@ -211,15 +223,24 @@ void active_segment_reopen(struct active_segment *segment)
 enum lsm_err active_segment_sync(struct active_segment *segment)
 {
 	enum lsm_err err = atomic_load(&segment->failed);
-	bool finished;
+	uint64_t covers;
+	bool needless;
 
 	sync_lock(&segment->mu);
-	finished = segment->finished;
+	/* What is reserved may yet be written: that is for the next sync. */
+	covers = segment->reservations == 0 ? segment->bytes : segment->synced;
+	needless = segment->finished || segment->synced == segment->bytes;
 	sync_unlock(&segment->mu);
-	if (err != LSM_OK || finished)
+	if (err != LSM_OK || needless)
 		return err;
 	err = env_sync(segment->file);
-	return err == LSM_OK ? LSM_OK : fail(segment, err);
+	if (err != LSM_OK)
+		return fail(segment, err);
+	sync_lock(&segment->mu);
+	if (segment->synced < covers)
+		segment->synced = covers;
+	sync_unlock(&segment->mu);
+	return LSM_OK;
 }
 
 /* Needs mu. A full disk is met by the footer's write only, which may be tried

@@ -35,6 +35,9 @@ void active_segment_ref(struct active_segment *segment);
 void active_segment_unref(struct active_segment *segment); /* NULL: nothing */
 
 struct file_id active_segment_id(const struct active_segment *segment);
+uint64_t active_segment_max_bytes(const struct active_segment *segment);
+/* Whether there is nothing to lead to. */
+bool active_segment_is_empty(struct active_segment *segment);
 /* Reserved so far. */
 uint64_t active_segment_bytes(struct active_segment *segment);
 

@@ -45,36 +45,42 @@ static struct packed *packed_at(struct packing *packing, size_t i)
 
 /* ---- the segment ------------------------------------------------------------ */
 
-/* Give the active generation a segment beside its log. Needs the lead. Where that
-   fails the generation goes without. */
-static enum lsm_err make_segment(struct lsm *store)
+struct active_segment *store_make_segment(struct lsm *store, struct file_id log)
 {
-	struct generation *gen = store->active;
 	struct active_segment *segment = NULL;
-	enum lsm_err err = store_writable(store);
-	struct file_id id;
+	enum lsm_err err = pool_lead_log(store->pool, log);
 
-	if (err != LSM_OK || gen->segment != NULL || gen->segment_refused)
-		return err;
-	err = store_take_log(store);
-	if (err != LSM_OK)
-		return err;
-	id = wal_writer_id(gen->log);
-	err = pool_lead_log(store->pool, id);
-	gen->segment_max_bytes = store_segment_bytes(store);
 	if (err == LSM_OK)
-		err = active_segment_create(store->source.pool, id,
-		                            &store->segments.family,
-		                            gen->segment_max_bytes, &segment);
-	if (err == LSM_OK)
-		err = env_dir_sync(store->source.pool);
-	if (err != LSM_OK) {
+		err = active_segment_create(
+		    store->source.pool, log, &store->segments.family,
+		    store_segment_bytes(store), &segment);
+	if (err != LSM_OK) /* the file goes with the log */
 		log_warning("%s: no segment could be made beside a log (%s)",
 		            store->path, lsm_strerror(err));
-		gen->segment_refused = true; /* the file goes with the log */
+	return segment;
+}
+
+/*
+ * See that the active generation has a segment beside its log. Needs the lead. As a
+ * rule it comes with the log; where values are first placed when that is there
+ * already, the folder is synced here. Where it fails the generation goes without.
+ */
+static enum lsm_err need_segment(struct lsm *store)
+{
+	struct generation *gen = store->active;
+	struct active_segment *segment;
+	enum lsm_err err = store_writable(store);
+
+	if (err == LSM_OK)
+		err = store_take_log(store, true);
+	if (err != LSM_OK || gen->segment != NULL || gen->segment_refused)
+		return err;
+	segment = store_make_segment(store, wal_writer_id(gen->log));
+	if (segment != NULL && env_dir_sync(store->source.pool) != LSM_OK) {
 		active_segment_unref(segment);
-		return LSM_OK;
+		segment = NULL;
 	}
+	gen->segment_refused = segment == NULL;
 	atomic_store(&gen->segment, segment);
 	return LSM_OK;
 }
@@ -95,7 +101,7 @@ static enum lsm_err take_segment(struct lsm *store,
 		return LSM_OK;
 
 	store_lead(store, &place);
-	err = make_segment(store);
+	err = need_segment(store);
 	if (err == LSM_OK)
 		*segment_out = store->active->segment;
 	if (*segment_out != NULL)

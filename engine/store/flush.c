@@ -87,7 +87,7 @@ static enum lsm_err finish_segment(struct lsm *store, struct generation *gen,
 	struct segment_use use = {.id = gen->log_id};
 	enum lsm_err err;
 
-	if (gen->segment == NULL)
+	if (gen->segment == NULL || active_segment_is_empty(gen->segment))
 		return LSM_OK;
 	err = active_segment_finish(gen->segment, &use.file_bytes);
 	if (err == LSM_OK)

@@ -257,7 +257,7 @@ static enum lsm_err share_log(struct export *c, struct env_dir *pool,
 	enum lsm_err err = LSM_OK;
 	uint64_t bytes;
 
-	if (gen->segment != NULL) {
+	if (gen->segment != NULL && !active_segment_is_empty(gen->segment)) {
 		err = active_segment_finish(gen->segment, &bytes);
 		if (err == LSM_OK)
 			err =

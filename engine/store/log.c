@@ -11,8 +11,11 @@
 
 #include "store/store.h"
 
-/* Make a log and name it in the manifest. Needs manifest_mu. */
-static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
+/* Make a log and name it in the manifest; and, if values are placed, a segment
+   beside it (NULL: there is none). Needs manifest_mu. */
+static enum lsm_err make_log(struct lsm *store, bool places,
+                             struct wal_writer **log_out,
+                             struct active_segment **segment_out)
 {
 	struct file_header header = {.kind = FILE_KIND_LOG,
 	                             .family = store->home->superblock.family};
@@ -21,6 +24,7 @@ static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 	enum lsm_err err;
 
 	*log_out = NULL;
+	*segment_out = NULL;
 	edit_init(&edit);
 	header.id.creator = store->state.branch.id;
 	err = store_new_number(store, &header.id.number);
@@ -33,6 +37,8 @@ static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 	                        store->options.log_map_after, &log);
 	if (err == LSM_OK)
 		err = wal_writer_sync(log);
+	if (err == LSM_OK && places)
+		*segment_out = store_make_segment(store, header.id);
 	if (err == LSM_OK)
 		err = env_dir_sync(store->source.pool);
 	if (err == LSM_OK)
@@ -41,6 +47,8 @@ static enum lsm_err make_log(struct lsm *store, struct wal_writer **log_out)
 		err = store_log_edit(store, &edit);
 	if (err != LSM_OK) {
 		wal_writer_destroy(log);
+		active_segment_unref(*segment_out);
+		*segment_out = NULL;
 		pool_unref(store->pool, FILE_KIND_LOG, header.id);
 		goto out;
 	}
@@ -50,8 +58,9 @@ out:
 	return err;
 }
 
-enum lsm_err store_take_log(struct lsm *store)
+enum lsm_err store_take_log(struct lsm *store, bool places)
 {
+	struct active_segment *segment = NULL;
 	struct wal_writer *log = NULL;
 	enum lsm_err err = LSM_OK;
 
@@ -61,10 +70,12 @@ enum lsm_err store_take_log(struct lsm *store)
 	if (store->spare != NULL) {
 		log = store->spare;
 		store->spare = NULL;
+		segment = store->spare_segment;
+		store->spare_segment = NULL;
 	} else {
 		uint64_t start = sync_now_ns();
 
-		err = make_log(store, &log);
+		err = make_log(store, places, &log, &segment);
 		store_stalled(store, LSM_STALL_LOG, start);
 	}
 	sync_unlock(&store->manifest_mu);
@@ -74,6 +85,7 @@ enum lsm_err store_take_log(struct lsm *store)
 	sync_lock(&store->tree_mu);
 	store->active->log = log;
 	sync_unlock(&store->tree_mu);
+	atomic_store(&store->active->segment, segment);
 	return LSM_OK;
 }
 
@@ -84,7 +96,8 @@ void store_spare_run(struct worker_job *job)
 	sync_lock(&store->manifest_mu);
 	/* A failure is met again, and told, by the leader who needs the log. */
 	if (store->spare == NULL && store_writable(store) == LSM_OK &&
-	    make_log(store, &store->spare) != LSM_OK)
+	    make_log(store, atomic_load(&store->places), &store->spare,
+	             &store->spare_segment) != LSM_OK)
 		log_info("%s: no log could be made ahead", store->path);
 	sync_unlock(&store->manifest_mu);
 }

@@ -209,6 +209,8 @@ static void forget_spare(struct lsm *store)
 	id = wal_writer_id(store->spare);
 	wal_writer_destroy(store->spare);
 	store->spare = NULL;
+	active_segment_unref(store->spare_segment);
+	store->spare_segment = NULL;
 	pool_unref(store->pool, FILE_KIND_LOG, id);
 }
 

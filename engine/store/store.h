@@ -58,8 +58,7 @@ struct generation {
 	                            until the first write */
 	_Atomic(struct active_segment *) segment; /* of the log's id; set once,
 	                                             by the leader; NULL: none */
-	uint64_t segment_max_bytes; /* leader: what it may grow to */
-	bool segment_refused;       /* leader: none could be made */
+	bool segment_refused; /* leader: none could be made */
 	bool shared; /* constant: another branch's; its log is not ours */
 	struct file_id log_id;          /* constant once sealed */
 	uint64_t log_bytes;             /* constant once sealed: whole, or 0 */
@@ -112,6 +111,7 @@ struct lsm {
 	atomic_uint manual;   /* lsm_compact() runs: it also does what the job
 	                         would, which keeps away */
 	atomic_bool reclaim;  /* the disk is full: do not wait for the period */
+	atomic_bool places; /* the spare log is to have a segment */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
@@ -155,6 +155,7 @@ struct lsm {
 	struct manifest_state state;
 	uint64_t next_number;
 	struct wal_writer *spare; /* the next log, named in the manifest */
+	struct active_segment *spare_segment; /* beside it; NULL: none */
 
 	struct sync_mutex tree_mu;
 	struct sync_cond changed; /* a flush ended */
@@ -334,9 +335,10 @@ void store_unlead(struct lsm *store, struct commit *place);
 
 /* ---- log.c ----------------------------------------------------------------------- */
 
-/* Give the active generation its log. Needs the lead. Errors: NOSPACE, those of
-   env and manifest. */
-LSM_MUST_CHECK enum lsm_err store_take_log(struct lsm *store);
+/* Give the active generation its log, and with it a segment if the log was made with
+   one, as it is now if `places`. Needs the lead. Errors: NOSPACE, those of env and
+   manifest. */
+LSM_MUST_CHECK enum lsm_err store_take_log(struct lsm *store, bool places);
 
 /* Close the active generation for writing and queue its flush; nothing when it
    is empty. Needs the lead. Errors: NOMEM, POISONED. */
@@ -372,6 +374,11 @@ struct placement {
 	struct lsm_batch *batch; /* with pointers; NULL: it stays as it is */
 	struct active_segment *segment; /* with a reservation; NULL: none */
 };
+
+/* A segment beside a log that the pool knows; the caller syncs the folder. NULL: none
+   could be made, which is logged. */
+struct active_segment *store_make_segment(struct lsm *store,
+                                          struct file_id log);
 
 /* As if it were long since a sync. */
 void store_expect_no_sync(struct lsm *store);

@@ -100,7 +100,9 @@ static void after_commit(struct lsm *store)
 	runtime_touch(store->runtime, store);
 	if (!gen->spare_asked &&
 	    (memtable_bytes(gen->mem) > store->options.memtable_bytes / 2 ||
-	     placed > gen->segment_max_bytes / 2)) {
+	     (placed > 0 &&
+	      placed > active_segment_max_bytes(gen->segment) / 2))) {
+		atomic_store(&store->places, placed > FILE_HEADER_BYTES);
 		gen->spare_asked = true;
 		worker_submit(store->runtime->workers, &store->spare_job, 0);
 	}
@@ -140,7 +142,7 @@ static enum lsm_err log_group(struct lsm *store, struct commit_group *group)
 	if (err == LSM_OK)
 		err = number_batches(store, group);
 	if (err == LSM_OK)
-		err = store_take_log(store);
+		err = store_take_log(store, false);
 	if (err == LSM_OK)
 		err = wal_writer_reserve(store->active->log, group->log_bytes);
 	if (err == LSM_OK)

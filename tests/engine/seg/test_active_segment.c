@@ -197,6 +197,33 @@ START_TEST(sync_makes_frames_durable)
 }
 END_TEST
 
+static uint64_t operations_of_sync(void)
+{
+	env_fault_arm(env, 0, LSM_OK, false);
+	ck_assert_int_eq(active_segment_sync(segment), LSM_OK);
+	return env_fault_count(env);
+}
+
+START_TEST(only_what_is_new_is_synced)
+{
+	struct pointer pointer;
+	uint64_t offset;
+
+	ck_assert(active_segment_is_empty(segment));
+	ck_assert_uint_eq(operations_of_sync(), 0);
+	ck_assert_int_eq(place('a', &pointer), LSM_OK);
+	ck_assert(!active_segment_is_empty(segment));
+	ck_assert_uint_eq(operations_of_sync(), 1);
+	ck_assert_uint_eq(operations_of_sync(), 0);
+	ck_assert_int_eq(reserve(&offset), LSM_OK);
+	ck_assert_uint_eq(operations_of_sync(), 1); /* not of what comes yet */
+	ck_assert_int_eq(write_frame('b', offset, &pointer), LSM_OK);
+	active_segment_let_go(segment);
+	ck_assert_uint_eq(operations_of_sync(), 1);
+	ck_assert_uint_eq(operations_of_sync(), 0);
+}
+END_TEST
+
 START_TEST(failures_stay_but_for_a_full_disk)
 {
 	struct pointer pointer;
@@ -305,6 +332,7 @@ int main(void)
 	tcase_add_test(tc, closed_or_full_one_takes_nothing);
 	tcase_add_test(tc, first_frames_fit_whatever_they_are);
 	tcase_add_test(tc, sync_makes_frames_durable);
+	tcase_add_test(tc, only_what_is_new_is_synced);
 	tcase_add_test(tc, failures_stay_but_for_a_full_disk);
 	tcase_add_test(tc, full_disk_leaves_the_end_to_be_tried_again);
 	tcase_add_test(tc, footer_needs_no_room_of_its_own);

@@ -9,6 +9,7 @@
 
 #include "base/sync.h"
 #include "io/file_header.h"
+#include "store/store.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/gen.h"
 
@@ -262,6 +263,48 @@ START_TEST(full_segment_rolls)
 	kit_reopen(&kit);
 	expect_batches(kit.store, 0, BATCHES);
 	expect_sound(kit.store);
+}
+END_TEST
+
+static bool spare_has_segment(void)
+{
+	bool has;
+
+	sync_lock(&kit.store->manifest_mu);
+	has = kit.store->spare_segment != NULL;
+	sync_unlock(&kit.store->manifest_mu);
+	return has;
+}
+
+START_TEST(segment_of_a_log_made_ahead_may_stay_unused)
+{
+	struct lsm_fork_info info;
+	struct lsm *child;
+
+	env_mem_set_free(kit.mem, SMALL_DISK);
+	write_batches(0, 5); /* over half of a segment */
+	KIT_WAIT_UNTIL(spare_has_segment());
+	ck_assert_uint_eq(segment_files(), 2);
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_put(kit.store, "small", "1");
+	ck_assert(!spare_has_segment());
+	ASSERT_OK(lsm_sync(kit.store));
+
+	kit_fail(&kit, FAULT_CREATE, ".sst", LSM_ERR_NOSPACE, -1);
+	ASSERT_OK(lsm_export(kit.store, "/child", &info));
+	kit_heal(&kit);
+	ck_assert_uint_eq(kit_files(kit.env, "/child/pool", ".seg"), 1);
+	ASSERT_OK(lsm_open(kit.runtime, "/child", &kit.options, &child));
+	kit_expect(child, "small", "1");
+	ASSERT_OK(lsm_close(child));
+
+	ASSERT_OK(lsm_flush(kit.store));
+	KIT_WAIT_UNTIL(segment_files() == 1);
+	expect_batches(kit.store, 0, 5);
+	expect_sound(kit.store);
+	kit_reopen(&kit);
+	kit_expect(kit.store, "small", "1");
+	expect_batches(kit.store, 0, 5);
 }
 END_TEST
 
@@ -537,6 +580,7 @@ int main(void)
 	tcase_add_test(tc, power_cut_leaves_a_prefix);
 	tcase_add_test(tc, lost_frame_that_was_promised_is_refused);
 	tcase_add_test(tc, full_segment_rolls);
+	tcase_add_test(tc, segment_of_a_log_made_ahead_may_stay_unused);
 	tcase_add_test(tc, branches_share_what_was_placed);
 	tcase_add_test(tc, log_with_a_segment_is_replayed_for_all_that_name_it);
 	tcase_add_test(tc, forks_while_frames_are_in_flight);
