@@ -143,6 +143,12 @@ void home_land(struct home *home, const struct branch *self,
 bool home_shares_log(struct home *home, const struct branch *self,
                      struct file_id log);
 
+/* The tables of an open branch of which the branch may have many: of its parent, or
+   of one forked from that; with a reference, NULL where none is open. */
+struct version;
+struct version *home_find_version(struct home *home,
+                                  const struct branch *branch);
+
 /* Have branches that wait for the flush of another, which `self` is not, look
    whether it will come. */
 void home_wake_logged(struct home *home, const struct branch *self);

@@ -238,6 +238,42 @@ struct generation *home_find_sealed(struct home *home,
 	return found;
 }
 
+/* Some open branch forked from `parent`, or that itself; pinned. */
+static struct branch *pin_relative(struct home *home, uint64_t parent)
+{
+	struct branch *found = pin_open(home, parent);
+
+	if (found != NULL)
+		return found;
+	sync_lock(&home->mu);
+	for (size_t i = 0; i < home->by_id.slot_count && found == NULL; i++)
+		for (struct link *l = home->by_id.slots[i]; l != NULL;
+		     l = l->next)
+			if (BRANCH_OF(l)->parent == parent &&
+			    BRANCH_OF(l)->lsm != NULL)
+				found = BRANCH_OF(l);
+	if (found != NULL)
+		found->pins++;
+	sync_unlock(&home->mu);
+	return found;
+}
+
+struct version *home_find_version(struct home *home,
+                                  const struct branch *branch)
+{
+	struct branch *other = pin_relative(home, branch->parent);
+	struct version *version;
+
+	if (other == NULL)
+		return NULL;
+	sync_lock(&other->lsm->tree_mu);
+	version = other->lsm->view->version;
+	version_ref(version);
+	sync_unlock(&other->lsm->tree_mu);
+	unpin_open(home, other);
+	return version;
+}
+
 /* Whether the owner of the log is going to flush it, or has it land just now. */
 static bool flush_comes(struct lsm *owner, struct file_id log)
 {

@@ -561,6 +561,17 @@ static enum lsm_err replay_branch(struct lsm *store, struct replay *replay,
 	return err;
 }
 
+/* A thousand open branches of a store have most tables in common, and so what is
+   kept of each. */
+static void share_tables(struct lsm *store)
+{
+	struct version *other = home_find_version(store->home, store->branch);
+
+	if (other != NULL)
+		version_share(store->state.version, other);
+	version_unref(other);
+}
+
 /* The manifest, whose base list is one user more of that file. */
 static enum lsm_err read_manifest(struct lsm *store)
 {
@@ -571,7 +582,9 @@ static enum lsm_err read_manifest(struct lsm *store)
 	                       &store->state);
 	if (err == LSM_OK && store->state.list.number != 0)
 		err = pool_ref(store->pool, FILE_KIND_LIST, store->state.list);
-	if (err != LSM_OK)
+	if (err == LSM_OK)
+		share_tables(store);
+	else
 		manifest_state_release(&store->state);
 	return err;
 }

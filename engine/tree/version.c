@@ -121,6 +121,46 @@ static struct slice largest_user(const struct table_meta *meta)
 	return key_user(buf_slice(&meta->info.largest));
 }
 
+/* ---- sharing ------------------------------------------------------------- */
+
+/* The order in which a level lists its tables. */
+static int compare_listed(unsigned level, const struct table_meta *a,
+                          const struct table_meta *b)
+{
+	if (level > 0)
+		return slice_compare(smallest_user(a), smallest_user(b));
+	return (a->info.max_seq < b->info.max_seq) -
+	       (a->info.max_seq > b->info.max_seq);
+}
+
+static void share_level(unsigned index, struct level *level,
+                        const struct level *other)
+{
+	size_t i = 0, j = 0;
+
+	while (i < level->count && j < other->count) {
+		struct table_meta **own = &level->tables[i];
+		struct table_meta *theirs = other->tables[j];
+		int order = compare_listed(index, *own, theirs);
+
+		i += order <= 0;
+		j += order >= 0;
+		if (order == 0 && file_id_equal((*own)->id, theirs->id) &&
+		    (*own)->info.file_bytes == theirs->info.file_bytes) {
+			table_meta_ref(theirs);
+			table_meta_unref(*own);
+			*own = theirs;
+		}
+	}
+}
+
+void version_share(struct version *version, const struct version *other)
+{
+	assert(atomic_load(&version->refs) == 1);
+	for (unsigned i = 0; i < LSM_LEVELS; i++)
+		share_level(i, &version->levels[i], &other->levels[i]);
+}
+
 /* Of a sorted level: the first table whose largest user key is >= user. */
 static size_t first_reaching(const struct level *level, struct slice user)
 {

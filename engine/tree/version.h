@@ -65,6 +65,10 @@ LSM_MUST_CHECK enum lsm_err version_create(struct version **version_out);
 void version_ref(struct version *version);
 void version_unref(struct version *version); /* NULL is allowed */
 
+/* Have a version that nobody else sees yet use the metas of `other` for the tables
+   that both list at the same level, in the place of its own. */
+void version_share(struct version *version, const struct version *other);
+
 /* Visit the versions of `user` with sequence <= seq, newest first, over all
    levels. Errors: those of table_get(). */
 LSM_MUST_CHECK enum lsm_err version_get(const struct version *version,

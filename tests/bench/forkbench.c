@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * forkbench.c: what a fork into a branch, and its deletion, take: with few tables
- * in the store and with many, of the first branch and of the ten thousandth; and
- * how long a store of so many branches takes to open.
+ * in the store and with many, of the first branch and of the ten thousandth, and
+ * while a writer fills memtables as fast as it can; how long a store of so many
+ * branches takes to open; and what memory a thousand open branches take.
  *
  * Tables and branches that only have to be there are made without syncs. Before
  * each measured fork one small entry is written, so that there is a memtable to be
@@ -26,6 +27,11 @@ enum {
 	PATH_BYTES = 4096,
 	TABLE_BYTES = 4 << 10, /* small, so that there can be many */
 	VALUE_BYTES = 1 << 10,
+	BUSY_MEMTABLE_BYTES = 4 << 20,
+	BUSY_KEYS = 200000,
+	BUSY_BATCH = 16, /* entries of a batch of the busy writer */
+	OPEN_BRANCHES = 1000,
+	OPEN_TABLES = 1000,
 };
 
 static char root[PATH_BYTES];
@@ -88,27 +94,39 @@ static void store_path(const char *name, char path[PATH_BYTES])
 		must(LSM_ERR_INVALID, "path");
 }
 
-static struct lsm *open_store(struct lsm_runtime *runtime, const char *name)
+static struct lsm *open_with(struct lsm_runtime *runtime, const char *name,
+                             struct lsm_options *options)
 {
-	struct lsm_options options;
 	char path[PATH_BYTES];
 	struct lsm *store;
 
 	store_path(name, path);
-	lsm_options_init(&options);
-	options.env = bench_env();
-	options.table_bytes = TABLE_BYTES;
-	options.level_base_bytes = 1 << 30; /* not to be rewritten again */
-	must(lsm_open(runtime, path, &options, &store), "open");
+	options->env = bench_env();
+	must(lsm_open(runtime, path, options, &store), "open");
 	return store;
 }
 
-static struct lsm *make_store(struct lsm_runtime *runtime, const char *name)
+static struct lsm *open_store(struct lsm_runtime *runtime, const char *name)
+{
+	struct lsm_options options;
+
+	lsm_options_init(&options);
+	options.table_bytes = TABLE_BYTES;
+	options.level_base_bytes = 1 << 30; /* not to be rewritten again */
+	return open_with(runtime, name, &options);
+}
+
+static void create_store(const char *name)
 {
 	char path[PATH_BYTES];
 
 	store_path(name, path);
 	must(lsm_create(bench_env(), path, (struct slice){NULL, 0}), "create");
+}
+
+static struct lsm *make_store(struct lsm_runtime *runtime, const char *name)
+{
+	create_store(name);
 	return open_store(runtime, name);
 }
 
@@ -312,14 +330,159 @@ static void with_branches(uint64_t branches, uint64_t samples)
 	must(env_remove_tree(root_dir, "branches"), "remove");
 }
 
+/* ---- beside a writer --------------------------------------------------------------- */
+
+struct writer {
+	struct lsm *store;
+	atomic_bool stop;
+	struct histogram write_ns;
+};
+
+/* Overwrites at random, as fast as it is let. */
+static void write_on(void *ctx)
+{
+	struct writer *writer = ctx;
+	static uint8_t noise[BUSY_BATCH * VALUE_BYTES];
+	uint64_t random[BUSY_BATCH], begin;
+	struct lsm_batch *batch;
+	char key[32];
+
+	must(env_random(env_posix(), noise, sizeof(noise)), "random");
+	must(lsm_batch_create(&batch), "batch");
+	while (!atomic_load(&writer->stop)) {
+		must(env_random(env_posix(), random, sizeof(random)), "random");
+		lsm_batch_clear(batch);
+		for (size_t i = 0; i < BUSY_BATCH; i++) {
+			int len =
+			    snprintf(key, sizeof(key), "key%08llu",
+			             (unsigned long long)random[i] % BUSY_KEYS);
+
+			must(lsm_batch_put(batch, slice_make(key, (size_t)len),
+			                   slice_make(noise + i * VALUE_BYTES,
+			                              VALUE_BYTES)),
+			     "put");
+		}
+		begin = sync_now_ns();
+		must(lsm_write(writer->store, batch, NULL, NULL), "write");
+		histogram_add(&writer->write_ns, sync_now_ns() - begin);
+	}
+	lsm_batch_destroy(batch);
+}
+
+/* Until the writer has filled so many memtables. */
+static void await_flushes(struct lsm *store, uint64_t count)
+{
+	struct lsm_stats stats;
+
+	do {
+		sync_sleep_ns(10000000);
+		lsm_stats(store, &stats);
+	} while (stats.flushes.count < count);
+}
+
+/* A fork, its deletion, and again: memtables are full, and compactions run. */
+static void while_busy(uint64_t samples)
+{
+	static struct writer writer;
+	struct lsm_runtime *runtime = start();
+	struct lsm_options options;
+	struct sync_thread thread;
+	struct lsm_stats before, after;
+
+	lsm_options_init(&options);
+	options.memtable_bytes = BUSY_MEMTABLE_BYTES;
+	options.table_bytes = BUSY_MEMTABLE_BYTES;
+	options.level_base_bytes = 4 * BUSY_MEMTABLE_BYTES;
+	create_store("busy");
+	writer.store = open_with(runtime, "busy", &options);
+	must(sync_thread_start(&thread, "writer", write_on, &writer), "thread");
+	await_flushes(writer.store, 16);
+	clear();
+	lsm_stats(writer.store, &before);
+	for (uint64_t i = 0; i < samples; i++) {
+		create_one(writer.store, i);
+		probe();
+		delete_one(writer.store, i);
+	}
+	lsm_stats(writer.store, &after);
+	atomic_store(&writer.stop, true);
+	sync_thread_join(&thread);
+	printf("beside a writer, %llu flushes and %llu compactions\n",
+	       (unsigned long long)(after.flushes.count - before.flushes.count),
+	       (unsigned long long)(after.compactions.count -
+	                            before.compactions.count));
+	print("fork", &create_ns);
+	print("delete", &delete_ns);
+	print("the same I/O alone", &probe_ns);
+	print("the writer's batches", &writer.write_ns);
+	must(lsm_close(writer.store), "close");
+	lsm_runtime_destroy(runtime);
+	must(env_remove_tree(root_dir, "busy"), "remove");
+}
+
+/* ---- open branches ------------------------------------------------------------------ */
+
+static uint64_t resident_bytes(void)
+{
+	unsigned long long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (file == NULL || fscanf(file, "%*u %llu", &pages) != 1)
+		must(LSM_ERR_IO, "/proc/self/statm");
+	(void)fclose(file);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What it takes to have so many branches open, each written to once. */
+static void with_open(void)
+{
+	static struct lsm *open[OPEN_BRANCHES];
+	struct lsm_runtime *runtime = start();
+	struct lsm *store = make_store(runtime, "open");
+	uint64_t before, begin;
+	char name[32];
+
+	atomic_store(&unsynced, true);
+	grow_to(store, OPEN_TABLES);
+	for (uint64_t i = 0; i < OPEN_BRANCHES; i++)
+		create_one(store, i);
+	must(lsm_flush(store), "flush");
+	before = resident_bytes();
+	begin = sync_now_ns();
+	for (uint64_t i = 0; i < OPEN_BRANCHES; i++) {
+		branch_name(i, name);
+		must(lsm_branch_open(store, name, NULL, &open[i]), "open");
+	}
+	printf("%d open branches of %llu tables\n", OPEN_BRANCHES,
+	       (unsigned long long)count_tables(store));
+	printf("  opened in %.3f s, %.1f KiB of memory each\n",
+	       (double)(sync_now_ns() - begin) / 1e9,
+	       (double)(resident_bytes() - before) / 1024 / OPEN_BRANCHES);
+	for (uint64_t i = 0; i < OPEN_BRANCHES; i++)
+		put(open[i], i, 100);
+	printf("  %.1f KiB each with a memtable\n",
+	       (double)(resident_bytes() - before) / 1024 / OPEN_BRANCHES);
+	for (uint64_t i = 0; i < OPEN_BRANCHES; i++)
+		must(lsm_close(open[i]), "close");
+	must(lsm_close(store), "close");
+	lsm_runtime_destroy(runtime);
+	must(env_remove_tree(root_dir, "open"), "remove");
+}
+
+static bool wants(const char *part, const char *asked)
+{
+	return asked == NULL || strcmp(asked, part) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t samples = SAMPLES, branches = BRANCHES;
 	static const uint64_t tables[] = {10, 1000, 10000};
+	const char *asked = argc > 4 ? argv[4] : NULL;
 
-	if (argc < 2 || argc > 4) {
-		fprintf(stderr,
-		        "usage: forkbench FOLDER [SAMPLES [BRANCHES]]\n");
+	if (argc < 2 || argc > 5) {
+		fprintf(stderr, "usage: forkbench FOLDER [SAMPLES [BRANCHES "
+		                "[tables|branches|busy|open]]]\n");
 		return EXIT_FAILURE;
 	}
 	snprintf(root, sizeof(root), "%s", argv[1]);
@@ -329,8 +492,14 @@ int main(int argc, char **argv)
 		branches = strtoull(argv[3], NULL, 10);
 	must(env_dir_open(env_posix(), root, &root_dir), root);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		with_tables(tables[i], samples);
-	with_branches(branches, samples);
+		if (wants("tables", asked))
+			with_tables(tables[i], samples);
+	if (wants("branches", asked))
+		with_branches(branches, samples);
+	if (wants("busy", asked))
+		while_busy(samples);
+	if (wants("open", asked))
+		with_open();
 	env_dir_close(root_dir);
 	return EXIT_SUCCESS;
 }

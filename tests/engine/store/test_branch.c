@@ -10,6 +10,7 @@
 #include "store/branches.h"
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/compact_all.h"
 
 enum { FILLED = 200 };
 
@@ -439,6 +440,55 @@ START_TEST(parent_closes_while_its_memtable_is_read)
 }
 END_TEST
 
+/* How many metas the versions of both hold, of those that are in `one`. */
+static size_t shared_metas(const struct lsm *one, const struct lsm *other,
+                           size_t *count_out)
+{
+	size_t shared = 0;
+
+	*count_out = 0;
+	for (unsigned l = 0; l < LSM_LEVELS; l++) {
+		const struct level *a = &one->view->version->levels[l];
+		const struct level *b = &other->view->version->levels[l];
+
+		*count_out += a->count;
+		for (size_t i = 0; i < a->count; i++)
+			for (size_t j = 0; j < b->count; j++)
+				shared += a->tables[i] == b->tables[j];
+	}
+	return shared;
+}
+
+START_TEST(open_branches_share_what_is_kept_of_tables)
+{
+	struct lsm *one, *two;
+	size_t count;
+
+	kit_fill(kit.store, "k", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fill(kit.store, "k", FILLED, "y");
+	ASSERT_OK(compact_all(kit.store));
+	kit_fill(kit.store, "l", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fork(kit.store, "one");
+	kit_fork(kit.store, "two");
+	one = kit_branch(&kit, "one");
+	ck_assert_uint_eq(shared_metas(one, kit.store, &count), count);
+	ck_assert_uint_ge(count, 2);
+	kit_put(one, "own", "1");
+	ASSERT_OK(lsm_flush(one));
+	ASSERT_OK(lsm_close(kit.store));
+	kit.store = one;
+	two = kit_branch(&kit, "two"); /* from its sister */
+	ck_assert_uint_eq(shared_metas(one, two, &count), count - 1);
+	kit_expect_filled(two, "k", FILLED, "y");
+	ASSERT_OK(lsm_close(two));
+	kit_expect_filled(one, "k", FILLED, "y");
+	kit_reopen(&kit);
+	kit_expect_filled(kit.store, "l", FILLED, "x");
+}
+END_TEST
+
 START_TEST(idle_branch_is_two_small_files)
 {
 	struct lsm_branch_info info;
@@ -488,6 +538,7 @@ int main(void)
 	tcase_add_test(tc, memtable_of_a_branch_that_closes_is_not_found);
 	tcase_add_test(tc, branches_whose_flushes_fail_try_again_after_pauses);
 	tcase_add_test(tc, parent_closes_while_its_memtable_is_read);
+	tcase_add_test(tc, open_branches_share_what_is_kept_of_tables);
 	tcase_add_test(tc, idle_branch_is_two_small_files);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
