@@ -75,7 +75,7 @@ struct branch {
 	size_t children;
 	struct lsm *lsm;      /* NULL: not open, or CLOSING without pins */
 	unsigned pins;        /* of lsm: it is not closed meanwhile */
-	struct file_set now;  /* pinned while it is not open */
+	struct file_set now;  /* pinned while it is not open for writing */
 	struct file_set base; /* the fork point; always pinned */
 	/* Logs that it names and that are not its own to flush: while it is open,
 	   those of memtables that it shares; otherwise all. Each is counted. */

@@ -133,12 +133,18 @@ static bool has_small_backlog(struct lsm *store)
  * Who forks and writes a little in turn would leave a log for each fork, named by
  * all forks after it; and each flush would have to land in them all, which takes
  * the longer the more there are. So at most a few small ones are ahead of it. A
- * large memtable is not waited for, nor a flush that fails.
+ * large memtable is not waited for, nor a flush that fails, nor what is sealed
+ * meanwhile.
  */
 static void await_small_flushes(struct lsm *store)
 {
+	uint64_t upto;
+
 	sync_lock(&store->tree_mu);
-	while (has_small_backlog(store))
+	upto =
+	    store->newest_sealed != NULL ? store->newest_sealed->last_seq : 0;
+	while (has_small_backlog(store) &&
+	       store->oldest_sealed->last_seq <= upto)
 		sync_wait(&store->changed, &store->tree_mu);
 	sync_unlock(&store->tree_mu);
 }

@@ -111,20 +111,32 @@ static enum lsm_err land_in_open(struct branch *branch, const struct edit *edit,
 	return err;
 }
 
-void store_landed(struct lsm *store, struct file_id log)
+/* Pin the fork point anew, or where there is none the branch itself. */
+static enum lsm_err pin_landed(struct lsm *store)
 {
-	struct home *home = store->home;
-	struct buf base = BUF_INIT;
+	struct manifest_state state;
 	enum lsm_err err;
 
 	sync_lock(&store->manifest_mu);
-	err = buf_set(&base, buf_slice(&store->state.base));
+	err = manifest_state_copy(&store->state, &state);
 	sync_unlock(&store->manifest_mu);
-	if (err == LSM_OK)
-		err = branch_pin_base(home, store->branch, buf_slice(&base));
 	if (err != LSM_OK)
+		return err;
+	if (store->branch->read_only)
+		err = branch_pin_state(store->home, store->branch, &state);
+	else
+		err = branch_pin_base(store->home, store->branch,
+		                      buf_slice(&state.base));
+	manifest_state_release(&state);
+	return err;
+}
+
+void store_landed(struct lsm *store, struct file_id log)
+{
+	struct home *home = store->home;
+
+	if (pin_landed(store) != LSM_OK)
 		pool_keep_all(home->pool); /* it names what is not counted */
-	buf_release(&base);
 	branch_drop_log(home, store->branch, log);
 	store_note_l0(store);
 	store_end_of_flush(store, LSM_OK);

@@ -300,7 +300,10 @@ static void enter_home(struct lsm *store)
 {
 	struct home *home = store->home;
 
-	branch_unpin_now(home, store->branch);
+	/* One that is not written to may share all its metas with its parent,
+	   and no fork point tells the pool of it: its pins do. */
+	if (!store->branch->read_only)
+		branch_unpin_now(home, store->branch);
 	sync_lock(&home->mu);
 	store->branch->lsm = store;
 	home->open_count++;

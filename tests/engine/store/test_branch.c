@@ -489,6 +489,41 @@ START_TEST(open_branches_share_what_is_kept_of_tables)
 }
 END_TEST
 
+/* Who asks the pool whether a table is its own alone must not be told that it is. */
+START_TEST(shared_tables_are_counted_for_each_branch)
+{
+	const struct level *l0;
+	struct lsm *child, *snap;
+
+	stop_flushing();
+	kit_fill(kit.store, "k", FILLED, "x");
+	kit_fork(kit.store, "child");
+	ASSERT_OK(lsm_branch_create(kit.store, "snap", true, NULL));
+	snap = kit_branch(&kit, "snap");
+	go_on_flushing();
+	ASSERT_OK(lsm_flush(kit.store));
+	KIT_WAIT_UNTIL(all_landed());
+	l0 = &kit.store->view->version->levels[0];
+	ck_assert_uint_eq(l0->count, 1);
+	/* Main's meta, the pins of both, the fork point of one. */
+	ck_assert_uint_eq(pool_refs(kit.store->home->pool, FILE_KIND_TABLE,
+	                            l0->tables[0]->id),
+	                  4);
+	child = kit_branch(&kit, "child");
+	/* Now the meta of main may be the child's too. */
+	ck_assert_uint_ge(pool_refs(kit.store->home->pool, FILE_KIND_TABLE,
+	                            l0->tables[0]->id),
+	                  3);
+	ASSERT_OK(lsm_close(child));
+	ASSERT_OK(lsm_close(snap));
+	ASSERT_OK(lsm_branch_delete(kit.store, "child", false));
+	ASSERT_OK(lsm_branch_delete(kit.store, "snap", false));
+	ck_assert_uint_eq(pool_refs(kit.store->home->pool, FILE_KIND_TABLE,
+	                            l0->tables[0]->id),
+	                  1);
+}
+END_TEST
+
 START_TEST(idle_branch_is_two_small_files)
 {
 	struct lsm_branch_info info;
@@ -539,6 +574,7 @@ int main(void)
 	tcase_add_test(tc, branches_whose_flushes_fail_try_again_after_pauses);
 	tcase_add_test(tc, parent_closes_while_its_memtable_is_read);
 	tcase_add_test(tc, open_branches_share_what_is_kept_of_tables);
+	tcase_add_test(tc, shared_tables_are_counted_for_each_branch);
 	tcase_add_test(tc, idle_branch_is_two_small_files);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);

@@ -307,6 +307,59 @@ START_TEST(no_damaged_branch_is_deleted_that_may_be_main)
 }
 END_TEST
 
+static const struct kit_limits periodic = {
+    "a period of 1 ms", 256 << 10, 1, 1,  64 << 10, 16 << 10,
+    64 << 10,           1 << 10,   4, 30, 0};
+
+static uint64_t tables_of(struct lsm *store)
+{
+	struct lsm_stats stats;
+	uint64_t count = 0;
+
+	lsm_stats(store, &stats);
+	for (unsigned i = 0; i < LSM_LEVELS; i++)
+		count += stats.levels[i].files;
+	return count;
+}
+
+static bool is_tidy(struct lsm *store)
+{
+	struct lsm_stats stats;
+
+	lsm_stats(store, &stats);
+	return stats.segments.garbage_bytes <= stats.segments.live_bytes &&
+	       files(".seg") == stats.segments.files;
+}
+
+/* A table that several name is each one's to rewrite: what one of them has deleted
+   does not wait for what another wants. Segments wait for their last user alone. */
+START_TEST(each_branch_is_rid_of_what_it_deleted_of_shared_tables)
+{
+	struct lsm *child;
+	char key[32];
+
+	kit_close(&kit);
+	kit_set_limits(&kit, &periodic);
+	kit_open(&kit);
+	kit_fill(kit.store, "k", FILLED, "x");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
+	for (unsigned i = 0; i < FILLED; i++) {
+		snprintf(key, sizeof(key), "k%06u", i);
+		kit_delete(child, key);
+	}
+	KIT_WAIT_UNTIL(tables_of(child) == 0);
+	kit_expect_filled(kit.store, "k", FILLED, "x");
+	ck_assert_uint_gt(tables_of(kit.store), 0);
+	kit_fill(kit.store, "k", FILLED, "y");
+	ASSERT_OK(lsm_close(child));
+	ASSERT_OK(lsm_branch_delete(kit.store, "child", false));
+	KIT_WAIT_UNTIL(is_tidy(kit.store));
+	kit_expect_filled(kit.store, "k", FILLED, "y");
+}
+END_TEST
+
 START_TEST(many_changes_are_put_into_a_list_that_forks_share)
 {
 	char name[16];
@@ -376,6 +429,8 @@ int main(void)
 	tcase_add_test(tc, damaged_branch_is_deleted_by_its_id);
 	tcase_add_test(tc, damaged_parent_goes_with_its_children_or_not_at_all);
 	tcase_add_test(tc, no_damaged_branch_is_deleted_that_may_be_main);
+	tcase_add_test(tc,
+	               each_branch_is_rid_of_what_it_deleted_of_shared_tables);
 	tcase_add_test(tc, many_changes_are_put_into_a_list_that_forks_share);
 	tcase_add_test(tc, branch_can_be_exported);
 	suite_add_tcase(suite, tc);
