@@ -218,6 +218,7 @@ static void forget_spare(struct lsm *store)
 static void free_store(struct lsm *store)
 {
 	slow_release(store);
+	view_clear_slots(store);
 	view_unref(store->view);
 	while (store->oldest_sealed != NULL) {
 		struct generation *gen = store->oldest_sealed;

@@ -123,7 +123,7 @@ enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
                      struct slice key, struct buf *value)
 {
 	uint64_t seq;
-	struct view *view = view_get(store, &seq);
+	struct view *view = view_borrow(store, &seq);
 	enum lsm_err err;
 
 	if (snap != NULL)
@@ -132,16 +132,16 @@ enum lsm_err lsm_get(struct lsm *store, const struct lsm_snapshot *snap,
 	err = snap != NULL && store_is_expired(store, seq)
 	          ? LSM_ERR_EXPIRED
 	          : store_get_at(store, view, seq, key, value);
-	view_unref(view);
+	view_return(store, view);
 	return err;
 }
 
 size_t lsm_pending_merges(struct lsm *store, struct slice key)
 {
-	struct view *view = view_get(store, NULL);
+	struct view *view = view_borrow(store, NULL);
 	size_t count = memtable_pending_merges(view->active->mem, key);
 
-	view_unref(view);
+	view_return(store, view);
 	return count;
 }
 

@@ -41,6 +41,7 @@ enum {
 	STORE_LIST_ENTRY_BYTES = 128, /* about what a list takes for a table */
 	STORE_FORK_CHANGES = 32, /* of the base list, that a fork repeats */
 	STORE_HOLD_MS = 100, /* a held flush is looked at again */
+	STORE_VIEW_SLOTS = 32,
 	STORE_RETRY_MIN_MS = 50,
 	STORE_RETRY_MAX_MS = 5000,
 };
@@ -75,6 +76,12 @@ struct view {
 	struct version *version;
 	size_t sealed_count, sealed_cap;
 	struct generation *sealed[]; /* oldest first */
+};
+
+/* Where threads that read leave the view for the next read; view.c says how. */
+struct view_slot {
+	atomic_uintptr_t word;
+	char apart[64 - sizeof(atomic_uintptr_t)]; /* no shared cache line */
 };
 
 /* One open branch of a store. */
@@ -129,6 +136,7 @@ struct lsm {
 	} stalls[LSM_STALLS]; /* figures; not the budget's */
 
 	struct slow slow; /* own synchronization */
+	struct view_slot view_slots[STORE_VIEW_SLOTS]; /* view.c */
 
 	struct sync_mutex fork_mu; /* one export at a time */
 
@@ -286,8 +294,15 @@ LSM_MUST_CHECK enum lsm_err generation_sync(struct generation *gen);
 LSM_MUST_CHECK enum lsm_err view_alloc(size_t cap, struct view **view_out);
 void view_unref(struct view *view); /* NULL is allowed */
 
-/* The present view, and (NULL allowed) the sequence to read it at. */
+/* The present view, and (NULL allowed) the sequence to read it at. The second
+   is for one read: cheaper, and given back by the same thread to the store. */
 struct view *view_get(struct lsm *store, uint64_t *seq_out);
+struct view *view_borrow(struct lsm *store, uint64_t *seq_out);
+void view_return(struct lsm *store, struct view *view);
+
+/* Take what returned views the slots hold. Needs tree_mu, or nobody else that
+   uses the store; and a reference to the present view. */
+void view_clear_slots(struct lsm *store);
 
 /*
  * Replace the view by one of `active` (NULL: as before), the queue of sealed

@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * view.c: generations and views: what a reader holds on to.
+ *
+ * A read borrows the view from the slot of its thread, which several threads may
+ * share, without touching what all threads share. The word in a slot is
+ *
+ *   0          nothing
+ *   V          the view V with a reference of the slot's, for whoever is next
+ *   V | LENT   room for a reference to V, of whoever returns V first
+ *
+ * Only with tree_mu held does it come from 0 to V | LENT, for the present V, and
+ * to 0; from V to V | LENT and back by one compare-and-swap. So who replaces the
+ * view clears all slots, and from then on none has or takes the old one: idle
+ * threads keep nothing alive, and a read that begins later sees the new one.
  */
 #include "store/store.h"
 
@@ -112,23 +124,111 @@ void view_unref(struct view *view)
 }
 
 /*
- * The view is taken before the sequence: a sequence that is visible now lies in
- * the active memtable of this view or in what is older, since no memtable is
- * sealed while tree_mu is held. The other way round a flush in between could
- * have dropped the versions that an older sequence asks for.
+ * The view is taken before the sequence: of a sequence that is visible now, all
+ * that this view does not show is newer than the view's last. The other way round
+ * a flush in between could have dropped the versions that an older sequence asks
+ * for.
  */
+static void read_sequence(struct lsm *store, uint64_t *seq_out)
+{
+	if (seq_out != NULL)
+		*seq_out = atomic_load_explicit(&store->visible_seq,
+		                                memory_order_acquire);
+}
+
+/* The present view with one more reference. */
+static struct view *ref_present(struct lsm *store)
+{
+	struct view *view = store->view;
+
+	sync_assert_held(&store->tree_mu);
+	atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
+	return view;
+}
+
 struct view *view_get(struct lsm *store, uint64_t *seq_out)
 {
 	struct view *view;
 
 	sync_lock(&store->tree_mu);
-	view = store->view;
-	atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
-	if (seq_out != NULL)
-		*seq_out = atomic_load_explicit(&store->visible_seq,
-		                                memory_order_acquire);
+	view = ref_present(store);
+	read_sequence(store, seq_out);
 	sync_unlock(&store->tree_mu);
 	return view;
+}
+
+/* ---- slots ------------------------------------------------------------------- */
+
+#define LENT ((uintptr_t)1)
+
+/* Threads have slots in turn, whichever store they read. */
+static atomic_uintptr_t *own_slot(struct lsm *store)
+{
+	static atomic_uint thread_count;
+	static _Thread_local unsigned thread; /* from 1; 0: not known */
+
+	if (thread == 0)
+		thread = 1 + atomic_fetch_add_explicit(&thread_count, 1,
+		                                       memory_order_relaxed) %
+		                 STORE_VIEW_SLOTS;
+	return &store->view_slots[thread - 1].word;
+}
+
+/* The present view, for which room is made in the slot if that is empty. */
+static struct view *lend_present(struct lsm *store, atomic_uintptr_t *slot)
+{
+	uintptr_t expected = 0;
+	struct view *view;
+
+	sync_lock(&store->tree_mu);
+	view = ref_present(store);
+	atomic_compare_exchange_strong_explicit(
+	    slot, &expected, (uintptr_t)view | LENT, memory_order_relaxed,
+	    memory_order_relaxed);
+	sync_unlock(&store->tree_mu);
+	return view;
+}
+
+struct view *view_borrow(struct lsm *store, uint64_t *seq_out)
+{
+	atomic_uintptr_t *slot = own_slot(store);
+	uintptr_t word = atomic_load_explicit(slot, memory_order_relaxed);
+	struct view *view;
+
+	if (word != 0 && (word & LENT) == 0 &&
+	    atomic_compare_exchange_strong_explicit(slot, &word, word | LENT,
+	                                            memory_order_acquire,
+	                                            memory_order_relaxed))
+		view = (struct view *)word;
+	else
+		view = lend_present(store, slot);
+	read_sequence(store, seq_out);
+	return view;
+}
+
+/* Release: what was done with the view comes before what its next user does, or
+   its end. */
+void view_return(struct lsm *store, struct view *view)
+{
+	uintptr_t word = (uintptr_t)view | LENT;
+
+	if (!atomic_compare_exchange_strong_explicit(
+		own_slot(store), &word, (uintptr_t)view, memory_order_release,
+		memory_order_relaxed))
+		view_unref(view);
+}
+
+void view_clear_slots(struct lsm *store)
+{
+	for (size_t i = 0; i < STORE_VIEW_SLOTS; i++) {
+		uintptr_t word = atomic_exchange_explicit(
+		    &store->view_slots[i].word, 0, memory_order_acquire);
+
+		if (word != 0 && (word & LENT) == 0) {
+			assert((struct view *)word == store->view);
+			view_unref((struct view *)word); /* not the last */
+		}
+	}
 }
 
 struct view *view_replace(struct lsm *store, struct view *fresh,
@@ -137,6 +237,7 @@ struct view *view_replace(struct lsm *store, struct view *fresh,
 	struct view *old = store->view;
 
 	sync_assert_held(&store->tree_mu);
+	view_clear_slots(store);
 	fresh->active = active != NULL ? active : old->active;
 	generation_ref(fresh->active);
 	fresh->version = version != NULL ? version : old->version;

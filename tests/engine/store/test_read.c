@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/sync.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
 
@@ -409,6 +410,86 @@ START_TEST(forgotten_iterator_holds_no_credit_and_no_file)
 }
 END_TEST
 
+/* ---- threads that have read ------------------------------------------------ */
+
+enum { IDLE_READERS = 40 };
+
+static struct {
+	struct sync_mutex mutex;
+	struct sync_cond changed;
+	unsigned round, read;
+	bool wrong;
+} idle;
+
+/* Reads once a round, and does nothing in between. */
+static void read_and_idle(void *ctx)
+{
+	struct buf value = BUF_INIT;
+
+	(void)ctx;
+	sync_lock(&idle.mutex);
+	for (unsigned round = 1; round <= 3; round++) {
+		uint8_t wanted = (uint8_t)('0' + round);
+
+		while (idle.round < round)
+			sync_wait(&idle.changed, &idle.mutex);
+		sync_unlock(&idle.mutex);
+		if (lsm_get(kit.store, NULL, slice_str("round"), &value) !=
+		        LSM_OK ||
+		    !slice_equal(buf_slice(&value), slice_make(&wanted, 1))) {
+			sync_lock(&idle.mutex);
+			idle.wrong = true;
+		} else {
+			sync_lock(&idle.mutex);
+		}
+		idle.read++;
+		sync_broadcast(&idle.changed);
+	}
+	sync_unlock(&idle.mutex);
+	buf_release(&value);
+}
+
+static uint64_t used_credit(void)
+{
+	struct lsm_stats stats;
+
+	lsm_stats(kit.store, &stats);
+	return stats.credit.used_bytes;
+}
+
+/* More threads than there are slots for views: each sees what was written before
+   it reads, and none that is idle keeps a memtable. */
+START_TEST(idle_readers_hold_no_credit_and_see_what_is_new)
+{
+	struct sync_thread threads[IDLE_READERS];
+
+	sync_mutex_init(&idle.mutex, SYNC_RANK_LEAF);
+	sync_cond_init(&idle.changed);
+	for (unsigned i = 0; i < IDLE_READERS; i++)
+		ASSERT_OK(sync_thread_start(&threads[i], "idle", read_and_idle,
+		                            NULL));
+	for (unsigned round = 1; round <= 3; round++) {
+		char text[2] = {(char)('0' + round), 0};
+
+		kit_put(kit.store, "round", text);
+		sync_lock(&idle.mutex);
+		idle.round = round;
+		sync_broadcast(&idle.changed);
+		while (idle.read < round * IDLE_READERS)
+			sync_wait(&idle.changed, &idle.mutex);
+		ck_assert(!idle.wrong);
+		sync_unlock(&idle.mutex);
+		ASSERT_OK(lsm_flush(kit.store));
+		/* The flush lets go of the memtable after it is told of. */
+		KIT_WAIT_UNTIL(used_credit() == 0);
+	}
+	for (unsigned i = 0; i < IDLE_READERS; i++)
+		sync_thread_join(&threads[i]);
+	sync_cond_destroy(&idle.changed);
+	sync_mutex_destroy(&idle.mutex);
+}
+END_TEST
+
 /* ---- damage
  * ----------------------------------------------------------------------- */
 
@@ -504,6 +585,7 @@ int main(void)
 	tcase_add_test(tc, iterator_stays_within_its_bounds_backwards);
 	tcase_add_test(tc, iterator_goes_on_over_flushes_and_compactions);
 	tcase_add_test(tc, forgotten_iterator_holds_no_credit_and_no_file);
+	tcase_add_test(tc, idle_readers_hold_no_credit_and_see_what_is_new);
 	tcase_add_test(tc, iterator_gives_keys_in_order_with_their_values);
 	tcase_add_test(tc, damaged_block_is_an_error_for_what_it_holds_alone);
 	tcase_add_test(
