@@ -30,6 +30,7 @@ enum {
 	 * the lock for too long; the hand goes on from here the next time.
 	 */
 	CACHE_EVICT_STEPS = 1024,
+	CACHE_KEPT_SHARE = 4, /* of the limit: a part in so many */
 };
 
 /* What a lookup touches comes first, to lie in one cache line. */
@@ -50,7 +51,8 @@ struct cache_handle {
 	atomic_uint refs;
 
 	/* Guarded by the shard's mutex. */
-	bool marked; /* looked up since the hand came by */
+	bool marked;      /* looked up since the hand came by */
+	unsigned keepers; /* see cache_keep() */
 	struct cache_handle *ring_prev, *ring_next; /* while listed */
 
 	/* Constant after creation. */
@@ -73,6 +75,7 @@ struct shard {
 
 struct cache {
 	uint64_t limit_bytes;
+	atomic_uint_least64_t kept_bytes; /* relaxed: bounded, no more */
 	unsigned shard_count;
 	struct shard shards[];
 };
@@ -352,6 +355,7 @@ enum lsm_err cache_insert(struct cache *cache, const struct cache_key *key,
 	struct cache_handle *dead = NULL;
 	struct cache_handle *entry, **link;
 	struct shard *shard;
+	bool fits;
 
 	assert(charge_bytes <= UINT64_MAX - sizeof(*entry));
 	*handle_out = NULL;
@@ -368,9 +372,11 @@ enum lsm_err cache_insert(struct cache *cache, const struct cache_key *key,
 	shard = shard_of(cache, entry->hash);
 	sync_lock(&shard->mutex);
 	link = find_link(shard, entry->hash, key);
-	if (*link != NULL)
+	/* What is kept has to stay in the limit. */
+	fits = *link == NULL || (*link)->keepers == 0;
+	if (fits && *link != NULL)
 		unlist_entry(shard, link, &dead);
-	if (make_room(shard, entry->charge_bytes, &dead))
+	if (fits && make_room(shard, entry->charge_bytes, &dead))
 		list_entry(shard, entry);
 	sync_unlock(&shard->mutex);
 
@@ -391,6 +397,48 @@ void cache_release(struct cache *cache, struct cache_handle *handle)
 		handle->next = NULL;
 		destroy_dead(handle);
 	}
+}
+
+bool cache_keep(struct cache *cache, struct cache_handle *handle)
+{
+	struct shard *shard = shard_of(cache, handle->hash);
+	uint64_t most = cache->limit_bytes / CACHE_KEPT_SHARE;
+	uint64_t kept =
+	    atomic_load_explicit(&cache->kept_bytes, memory_order_relaxed);
+	bool listed;
+
+	do
+		if (handle->charge_bytes > most ||
+		    kept > most - handle->charge_bytes)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(
+	    &cache->kept_bytes, &kept, kept + handle->charge_bytes,
+	    memory_order_relaxed, memory_order_relaxed));
+
+	/* What never fitted is not counted in the limit. */
+	sync_lock(&shard->mutex);
+	listed = *find_link(shard, handle->hash, &handle->key) == handle;
+	if (listed)
+		handle->keepers++;
+	sync_unlock(&shard->mutex);
+	if (!listed)
+		atomic_fetch_sub_explicit(&cache->kept_bytes,
+		                          handle->charge_bytes,
+		                          memory_order_relaxed);
+	return listed;
+}
+
+void cache_unkeep(struct cache *cache, struct cache_handle *handle)
+{
+	struct shard *shard = shard_of(cache, handle->hash);
+
+	sync_lock(&shard->mutex);
+	assert(handle->keepers > 0);
+	handle->keepers--;
+	sync_unlock(&shard->mutex);
+	atomic_fetch_sub_explicit(&cache->kept_bytes, handle->charge_bytes,
+	                          memory_order_relaxed);
+	cache_release(cache, handle);
 }
 
 void cache_erase(struct cache *cache, const struct cache_key *key)

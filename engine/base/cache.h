@@ -9,7 +9,7 @@
  * the caller alone, uncached, and dies with its handle.
  *
  * Threads: every function from any thread. Locks: one shard's mutex, a near
- * leaf, and none to let go of a handle; `destroy` callbacks run with no lock
+ * leaf, and none to release a handle; `destroy` callbacks run with no lock
  * held.
  */
 #ifndef LSM_BASE_CACHE_H
@@ -41,7 +41,8 @@ struct cache_handle *cache_lookup(struct cache *cache,
 
 /*
  * Add `value`, which from now on is the cache's, and get a handle to it. If
- * `key` is there already, the new value replaces it for later lookups.
+ * `key` is there already, the new value replaces it for later lookups, unless
+ * that is kept.
  * Errors: NOMEM, and then `value` is still the caller's.
  */
 LSM_MUST_CHECK enum lsm_err cache_insert(struct cache *cache,
@@ -52,6 +53,14 @@ LSM_MUST_CHECK enum lsm_err cache_insert(struct cache *cache,
 
 void *cache_value(const struct cache_handle *handle);
 void cache_release(struct cache *cache, struct cache_handle *handle);
+
+/*
+ * Keep a handle for long. Entries in use cannot make room, so all that are kept
+ * together have at most a quarter of the limit. False: there is no room, and the
+ * handle is as it was; otherwise it is let go of with cache_unkeep().
+ */
+bool cache_keep(struct cache *cache, struct cache_handle *handle);
+void cache_unkeep(struct cache *cache, struct cache_handle *handle);
 
 /* Forget the entry; those who hold a handle keep it. */
 void cache_erase(struct cache *cache, const struct cache_key *key);

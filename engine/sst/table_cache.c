@@ -68,6 +68,57 @@ enum lsm_err table_cache_get(const struct table_source *source,
 	return LSM_OK;
 }
 
+/* Have *kept take the handle of *ref over, if there is room for it. */
+static void offer(struct table_kept *kept, const struct table_source *source,
+                  struct table_ref *ref)
+{
+	struct cache_handle *expected = NULL;
+
+	if (!cache_keep(source->files, ref->handle))
+		return;
+	atomic_store_explicit(&kept->files, source->files,
+	                      memory_order_relaxed);
+	if (!atomic_compare_exchange_strong_explicit(
+		&kept->handle, &expected, ref->handle, memory_order_release,
+		memory_order_acquire)) {
+		/* Another thread was first: its table does as well. */
+		cache_unkeep(source->files, ref->handle);
+		ref->table = cache_value(expected);
+	}
+	ref->handle = NULL;
+}
+
+enum lsm_err table_cache_get_kept(const struct table_source *source,
+                                  struct file_id id, uint64_t file_bytes,
+                                  struct table_kept *kept, bool keep,
+                                  struct table_ref *ref_out)
+{
+	struct cache_handle *handle =
+	    atomic_load_explicit(&kept->handle, memory_order_acquire);
+	enum lsm_err err;
+
+	if (handle != NULL) {
+		ref_out->table = cache_value(handle);
+		ref_out->handle = NULL;
+		return LSM_OK;
+	}
+	err = table_cache_get(source, id, file_bytes, ref_out);
+	if (err == LSM_OK && keep)
+		offer(kept, source, ref_out);
+	return err;
+}
+
+void table_kept_release(struct table_kept *kept)
+{
+	struct cache_handle *handle =
+	    atomic_exchange_explicit(&kept->handle, NULL, memory_order_acquire);
+
+	if (handle != NULL)
+		cache_unkeep(
+		    atomic_load_explicit(&kept->files, memory_order_relaxed),
+		    handle);
+}
+
 void table_cache_release(const struct table_source *source,
                          struct table_ref *ref)
 {

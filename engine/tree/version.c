@@ -61,6 +61,7 @@ void table_meta_unref(struct table_meta *meta)
 		return;
 	owner = meta->owner;
 	id = meta->id;
+	table_kept_release(&meta->kept);
 	table_info_release(&meta->info);
 	free(meta);
 	if (owner.dropped != NULL)
@@ -202,8 +203,8 @@ static bool meets(const struct table_meta *meta, struct slice smallest,
 	       slice_compare(largest_user(meta), smallest) >= 0;
 }
 
-/* Look into one table, if it can hold what is asked for. */
-static enum lsm_err get_from_table(const struct table_meta *meta,
+/* Look into one table, whose user keys `user` lies among. */
+static enum lsm_err get_from_table(struct table_meta *meta,
                                    const struct table_source *source,
                                    struct slice user, uint64_t seq,
                                    key_visit_fn visit, void *ctx,
@@ -212,9 +213,10 @@ static enum lsm_err get_from_table(const struct table_meta *meta,
 	struct table_ref ref;
 	enum lsm_err err;
 
-	if (!meets(meta, user, user) || meta->info.min_seq > seq)
+	if (meta->info.min_seq > seq)
 		return LSM_OK;
-	err = table_cache_get(source, meta->id, meta->info.file_bytes, &ref);
+	err = table_cache_get_kept(source, meta->id, meta->info.file_bytes,
+	                           &meta->kept, true, &ref);
 	if (err != LSM_OK)
 		return err;
 	err = table_get(ref.table, user, seq, visit, ctx, stopped_out);
@@ -227,24 +229,31 @@ enum lsm_err version_get(const struct version *version,
                          uint64_t seq, key_visit_fn visit, void *ctx,
                          bool *stopped_out)
 {
-	enum lsm_err err = LSM_OK;
+	const struct level *top = &version->levels[0];
+	enum lsm_err err;
 
 	*stopped_out = false;
-	for (unsigned i = 0; i < LSM_LEVELS; i++) {
+	for (size_t i = 0; i < top->count; i++) {
+		if (!meets(top->tables[i], user, user))
+			continue;
+		err = get_from_table(top->tables[i], source, user, seq, visit,
+		                     ctx, stopped_out);
+		if (err != LSM_OK || *stopped_out)
+			return err;
+	}
+	for (unsigned i = 1; i < LSM_LEVELS; i++) {
 		const struct level *level = &version->levels[i];
-		size_t begin = 0, end = level->count;
+		/* The others end before it or begin behind it. */
+		size_t index = first_reaching(level, user);
 
-		if (i > 0) {
-			/* The others end before it or begin behind it. */
-			begin = first_reaching(level, user);
-			end = begin < level->count ? begin + 1 : begin;
-		}
-		for (size_t j = begin; j < end; j++) {
-			err = get_from_table(level->tables[j], source, user,
-			                     seq, visit, ctx, stopped_out);
-			if (err != LSM_OK || *stopped_out)
-				return err;
-		}
+		if (index == level->count ||
+		    slice_compare(smallest_user(level->tables[index]), user) >
+		        0)
+			continue;
+		err = get_from_table(level->tables[index], source, user, seq,
+		                     visit, ctx, stopped_out);
+		if (err != LSM_OK || *stopped_out)
+			return err;
 	}
 	return LSM_OK;
 }
@@ -275,7 +284,8 @@ enum lsm_err version_ranges(const struct version *version,
 			version_range(version, index, prefix, prefix, &begin,
 			              &end);
 		for (size_t i = begin; i < end; i++) {
-			if (level->tables[i]->info.ranges == 0)
+			if (level->tables[i]->info.ranges == 0 ||
+			    !meets(level->tables[i], prefix, prefix))
 				continue;
 			err = get_from_table(level->tables[i], source, prefix,
 			                     seq, visit, ctx, &stopped);

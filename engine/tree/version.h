@@ -10,9 +10,9 @@
  * is what table_meta's `dropped` tells its owner. A segment goes when the last
  * table is gone that leads to it.
  *
- * Threads: versions and metas are constant once published; references are
- * atomic. `dropped` is called by whoever lets go last, with whatever locks that
- * caller holds: it must only take note.
+ * Threads: versions and metas are constant once published, but for references
+ * and `kept`, which are atomic. `dropped` is called by whoever lets go last, with
+ * whatever locks that caller holds: it must only take note.
  */
 #ifndef LSM_TREE_VERSION_H
 #define LSM_TREE_VERSION_H
@@ -36,6 +36,7 @@ struct table_meta {
 	struct file_id id;
 	struct table_info info;
 	struct table_owner owner;
+	struct table_kept kept;
 };
 
 /* Takes *info over (leaving it empty), with one reference. Errors: NOMEM. */

@@ -40,13 +40,14 @@ static void close_table(struct level_iter *level)
 /* Have table `index` open; false after an error. */
 static bool open_table(struct level_iter *level, size_t index)
 {
-	const struct table_meta *meta = level->tables[index];
+	struct table_meta *meta = level->tables[index];
 
 	if (level->it != NULL && level->index == index)
 		return true;
 	close_table(level);
-	level->err = table_cache_get(level->source, meta->id,
-	                             meta->info.file_bytes, &level->ref);
+	level->err =
+	    table_cache_get_kept(level->source, meta->id, meta->info.file_bytes,
+	                         &meta->kept, level->fill_cache, &level->ref);
 	if (level->err != LSM_OK)
 		return false;
 	level->err =

@@ -299,6 +299,43 @@ START_TEST(erased_entries_are_gone_but_live_while_held)
 }
 END_TEST
 
+/* Ten entries have room, so two may be kept. */
+START_TEST(kept_entries_stay_and_are_a_part_of_the_limit)
+{
+	struct cache_handle *kept[2], *held, *again, *found;
+	struct cache_key key = key_of(3), kept_key = key_of(1);
+
+	make_small();
+	for (unsigned i = 0; i < 2; i++) {
+		kept[i] = insert(cache, i, 1000);
+		ck_assert(cache_keep(cache, kept[i]));
+	}
+	held = insert(cache, 2, 1000);
+	ck_assert(!cache_keep(cache, held)); /* no room */
+	for (unsigned i = 10; i < 40; i++)
+		cache_release(cache, insert(cache, i, 1000));
+	ck_assert(has(cache, 0) && has(cache, 1) && has(cache, 2));
+	ck_assert_uint_eq(used(cache), 10 * entry_bytes);
+
+	/* Replaced, it would be held and not count. */
+	again = insert(cache, 1, 1000);
+	found = cache_lookup(cache, &kept_key);
+	ck_assert_ptr_eq(found, kept[1]);
+	cache_release(cache, found);
+	cache_release(cache, again);
+
+	cache_unkeep(cache, kept[0]);
+	ck_assert(cache_keep(cache, held));
+	cache_unkeep(cache, held);
+	held = insert(cache, 3, 1000);
+	cache_erase(cache, &key);
+	ck_assert(!cache_keep(cache, held)); /* not the cache's */
+	cache_release(cache, held);
+	cache_unkeep(cache, kept[1]);
+	destroy_small();
+}
+END_TEST
+
 START_TEST(many_entries_are_all_found)
 {
 	enum { COUNT = 20000 };
@@ -544,6 +581,7 @@ int main(void)
 	tcase_add_test(tc, one_large_entry_takes_the_place_of_many);
 	tcase_add_test(tc, a_new_value_replaces_and_the_old_lives_while_held);
 	tcase_add_test(tc, erased_entries_are_gone_but_live_while_held);
+	tcase_add_test(tc, kept_entries_stay_and_are_a_part_of_the_limit);
 	tcase_add_test(tc, many_entries_are_all_found);
 	tcase_add_test(tc, values_are_destroyed_with_no_lock_held);
 	tcase_add_test(tc, an_insertion_gives_up_early_and_the_next_goes_on);

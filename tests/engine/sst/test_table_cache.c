@@ -147,6 +147,51 @@ START_TEST(forgotten_table_closes_when_let_go)
 }
 END_TEST
 
+static struct table *get_kept(const struct table_source *from, int i,
+                              struct table_kept *kept, bool keep)
+{
+	struct table_ref ref;
+	struct table *table;
+
+	ck_assert_int_eq(
+	    table_cache_get_kept(from, id_of(i), bytes[i], kept, keep, &ref),
+	    LSM_OK);
+	table = ref.table;
+	check_table(table);
+	table_cache_release(from, &ref);
+	return table;
+}
+
+/* Four have room, so one may be kept. */
+START_TEST(kept_table_stays_open_and_the_others_take_turns)
+{
+	struct table_source roomy = source;
+	struct table_kept kept[TABLES];
+	struct table *first;
+
+	memset(kept, 0, sizeof(kept));
+	ck_assert_int_eq(
+	    cache_create(4 * table_cache_charge(), 1, &roomy.files), LSM_OK);
+	(void)get_kept(&roomy, 0, &kept[0], false);
+	ck_assert_ptr_null(atomic_load(&kept[0].handle));
+	first = get_kept(&roomy, 0, &kept[0], true);
+	for (int round = 0; round < 3; round++)
+		for (int i = TABLES - 1; i > 0; i--)
+			(void)get_kept(&roomy, i, &kept[i], true);
+	expect_open(4);
+	ck_assert_ptr_eq(get_kept(&roomy, 0, &kept[0], true), first);
+	for (int i = 1; i < TABLES; i++)
+		ck_assert_ptr_null(atomic_load(&kept[i].handle));
+
+	table_kept_release(&kept[0]);
+	(void)get_kept(&roomy, 1, &kept[1], true);
+	ck_assert_ptr_nonnull(atomic_load(&kept[1].handle));
+	table_kept_release(&kept[1]);
+	cache_destroy(roomy.files);
+	expect_open(0);
+}
+END_TEST
+
 START_TEST(table_that_cannot_be_opened_leaves_nothing)
 {
 	struct table_ref ref;
@@ -228,6 +273,7 @@ int main(void)
 	tcase_add_test(tc, only_as_many_stay_open_as_there_is_room_for);
 	tcase_add_test(tc, table_in_use_stays_open_past_the_limit);
 	tcase_add_test(tc, forgotten_table_closes_when_let_go);
+	tcase_add_test(tc, kept_table_stays_open_and_the_others_take_turns);
 	tcase_add_test(tc, table_that_cannot_be_opened_leaves_nothing);
 	tcase_add_test(tc, many_threads_share_the_open_tables);
 	suite_add_tcase(suite, tc);

@@ -161,6 +161,9 @@ void teardown(void)
 
 void empty_caches(void)
 {
+	for (unsigned i = 0; i < LSM_LEVELS; i++)
+		for (size_t j = 0; j < version->levels[i].count; j++)
+			table_kept_release(&version->levels[i].tables[j]->kept);
 	cache_destroy(source.files);
 	cache_destroy(source.blocks);
 	must_be_ok(cache_create(64 * table_cache_charge(), 1, &source.files));
