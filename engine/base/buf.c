@@ -9,12 +9,6 @@
 
 enum { BUF_MIN_CAP_BYTES = 64 };
 
-bool slice_equal(struct slice a, struct slice b)
-{
-	return a.len == b.len &&
-	       (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 bool slice_starts_with(struct slice s, struct slice prefix)
 {
 	return s.len >= prefix.len &&
@@ -90,12 +84,6 @@ enum lsm_err buf_append(struct buf *buf, const void *data, size_t len)
 enum lsm_err buf_append_slice(struct buf *buf, struct slice s)
 {
 	return buf_append(buf, s.data, s.len);
-}
-
-enum lsm_err buf_set(struct buf *buf, struct slice s)
-{
-	buf_clear(buf);
-	return buf_append_slice(buf, s);
 }
 
 void buf_swap(struct buf *a, struct buf *b)

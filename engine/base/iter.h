@@ -7,6 +7,9 @@
  * An iterator starts invalid. After an error it is invalid, and status() keeps
  * the error until the next seek. Keys and values are borrowed until the next
  * move. One thread at a time.
+ *
+ * Whether it is valid and its key stand in the struct, to be looked at often:
+ * whoever implements it sets both at the end of each move, with iter_place().
  */
 #ifndef LSM_BASE_ITER_H
 #define LSM_BASE_ITER_H
@@ -25,8 +28,6 @@ struct iter_ops {
 	/* To the last entry whose internal key is < target. */
 	void (*seek_before)(struct iter *it, struct slice target);
 	void (*prev)(struct iter *it); /* needs valid() */
-	bool (*valid)(const struct iter *it);
-	struct slice (*key)(const struct iter *it);
 	struct slice (*value)(const struct iter *it);
 	enum lsm_err (*status)(const struct iter *it);
 	void (*destroy)(struct iter *it);
@@ -34,7 +35,22 @@ struct iter_ops {
 
 struct iter {
 	const struct iter_ops *ops;
+	bool valid;
+	struct slice key; /* while valid */
 };
+
+/* Begin, invalid. */
+static inline void iter_init(struct iter *it, const struct iter_ops *ops)
+{
+	it->ops = ops;
+	it->valid = false;
+	it->key = slice_make(NULL, 0);
+}
+static inline void iter_place(struct iter *it, bool valid, struct slice key)
+{
+	it->valid = valid;
+	it->key = key;
+}
 
 static inline void iter_seek_first(struct iter *it)
 {
@@ -62,11 +78,11 @@ static inline void iter_prev(struct iter *it)
 }
 static inline bool iter_valid(const struct iter *it)
 {
-	return it->ops->valid(it);
+	return it->valid;
 }
 static inline struct slice iter_key(const struct iter *it)
 {
-	return it->ops->key(it);
+	return it->key;
 }
 static inline struct slice iter_value(const struct iter *it)
 {

@@ -55,17 +55,8 @@ bool key_is_valid(struct slice ikey);
 static inline int key_compare(struct slice a, struct slice b)
 {
 	uint64_t a_trailer, b_trailer;
-	int order;
+	int order = slice_compare(key_user(a), key_user(b));
 
-	/* Most keys differ in their first bytes: no call for those. */
-	if (a.len >= 8 + KEY_TRAILER_BYTES && b.len >= 8 + KEY_TRAILER_BYTES) {
-		uint64_t a_first = get_be64(a.data);
-		uint64_t b_first = get_be64(b.data);
-
-		if (a_first != b_first)
-			return a_first < b_first ? -1 : 1;
-	}
-	order = slice_compare(key_user(a), key_user(b));
 	if (order != 0)
 		return order;
 	a_trailer = key_get_trailer(a);

@@ -222,34 +222,37 @@ static struct memtable_iter *iter_of(struct iter *it)
 	return (struct memtable_iter *)it;
 }
 
-static const struct memtable_iter *const_iter_of(const struct iter *it)
+/* Stand on `node`; NULL: nowhere. */
+static void place(struct iter *it, const struct skiplist_node *node)
 {
-	return (const struct memtable_iter *)it;
+	iter_of(it)->node = node;
+	iter_place(it, node != NULL,
+	           node != NULL ? skiplist_key(node) : slice_make(NULL, 0));
 }
 
 static void mem_seek_first(struct iter *it)
 {
-	iter_of(it)->node = skiplist_first(&iter_of(it)->mem->list);
+	place(it, skiplist_first(&iter_of(it)->mem->list));
 }
 
 static void mem_seek(struct iter *it, struct slice target)
 {
-	iter_of(it)->node = skiplist_seek(&iter_of(it)->mem->list, target);
+	place(it, skiplist_seek(&iter_of(it)->mem->list, target));
 }
 
 static void mem_next(struct iter *it)
 {
-	iter_of(it)->node = skiplist_next(iter_of(it)->node);
+	place(it, skiplist_next(iter_of(it)->node));
 }
 
 static void mem_seek_last(struct iter *it)
 {
-	iter_of(it)->node = skiplist_last(&iter_of(it)->mem->list);
+	place(it, skiplist_last(&iter_of(it)->mem->list));
 }
 
 static void mem_seek_before(struct iter *it, struct slice target)
 {
-	iter_of(it)->node = skiplist_before(&iter_of(it)->mem->list, target);
+	place(it, skiplist_before(&iter_of(it)->mem->list, target));
 }
 
 static void mem_prev(struct iter *it)
@@ -257,19 +260,9 @@ static void mem_prev(struct iter *it)
 	mem_seek_before(it, skiplist_key(iter_of(it)->node));
 }
 
-static bool mem_valid(const struct iter *it)
-{
-	return const_iter_of(it)->node != NULL;
-}
-
-static struct slice mem_key(const struct iter *it)
-{
-	return skiplist_key(const_iter_of(it)->node);
-}
-
 static struct slice mem_value(const struct iter *it)
 {
-	return skiplist_value(const_iter_of(it)->node);
+	return skiplist_value(((const struct memtable_iter *)it)->node);
 }
 
 static enum lsm_err mem_status(const struct iter *it)
@@ -291,8 +284,6 @@ static const struct iter_ops memtable_iter_ops = {
     .seek_last = mem_seek_last,
     .seek_before = mem_seek_before,
     .prev = mem_prev,
-    .valid = mem_valid,
-    .key = mem_key,
     .value = mem_value,
     .status = mem_status,
     .destroy = mem_destroy,
@@ -306,7 +297,7 @@ enum lsm_err memtable_iter(struct memtable *mem, struct iter **iter_out)
 	it = malloc(sizeof(*it));
 	if (it == NULL)
 		return LSM_ERR_NOMEM;
-	it->base.ops = &memtable_iter_ops;
+	iter_init(&it->base, &memtable_iter_ops);
 	it->mem = mem;
 	it->node = NULL;
 	memtable_ref(mem);

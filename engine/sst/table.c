@@ -335,52 +335,54 @@ static const struct table_iter *from_const_iter(const struct iter *it)
 	return (const struct table_iter *)it;
 }
 
+/* What is to be known of where the data's iterator stands. */
+static void place(struct iter *it)
+{
+	const struct block_iter *data = data_iter(from_iter(it));
+
+	iter_place(it, data->valid, data->key);
+}
+
 static void iter_op_seek_first(struct iter *it)
 {
 	ti_restart(from_iter(it), FIRST, slice_make(NULL, 0));
+	place(it);
 }
 
 static void iter_op_seek(struct iter *it, struct slice target)
 {
 	ti_restart(from_iter(it), TARGET, target);
+	place(it);
 }
 
 static void iter_op_next(struct iter *it)
 {
 	ti_next(from_iter(it));
+	place(it);
 }
 
 static void iter_op_seek_last(struct iter *it)
 {
 	ti_restart(from_iter(it), LAST, slice_make(NULL, 0));
+	place(it);
 }
 
 static void iter_op_seek_before(struct iter *it, struct slice target)
 {
-	iter_op_seek(it, target);
-	if (data_iter(from_iter(it))->valid)
-		ti_prev(from_iter(it));
-	else if (from_iter(it)->err == LSM_OK)
-		iter_op_seek_last(it); /* all are before it */
+	struct table_iter *ti = from_iter(it);
+
+	ti_restart(ti, TARGET, target);
+	if (data_iter(ti)->valid)
+		ti_prev(ti);
+	else if (ti->err == LSM_OK)
+		ti_restart(ti, LAST, slice_make(NULL, 0)); /* all are before */
+	place(it);
 }
 
 static void iter_op_prev(struct iter *it)
 {
 	ti_prev(from_iter(it));
-}
-
-static bool iter_op_valid(const struct iter *it)
-{
-	const struct table_iter *ti = from_const_iter(it);
-
-	return ti->level[LEVEL_DATA].it.valid;
-}
-
-static struct slice iter_op_key(const struct iter *it)
-{
-	const struct table_iter *ti = from_const_iter(it);
-
-	return ti->level[LEVEL_DATA].it.key;
+	place(it);
 }
 
 static struct slice iter_op_value(const struct iter *it)
@@ -408,8 +410,6 @@ static const struct iter_ops table_iter_ops = {
     .seek_last = iter_op_seek_last,
     .seek_before = iter_op_seek_before,
     .prev = iter_op_prev,
-    .valid = iter_op_valid,
-    .key = iter_op_key,
     .value = iter_op_value,
     .status = iter_op_status,
     .destroy = iter_op_destroy,
@@ -424,7 +424,7 @@ enum lsm_err table_iter(struct table *table, bool fill_cache,
 	if (ti == NULL)
 		return LSM_ERR_NOMEM;
 	ti_init(ti, table, fill_cache);
-	ti->base.ops = &table_iter_ops;
+	iter_init(&ti->base, &table_iter_ops);
 	*iter_out = &ti->base;
 	return LSM_OK;
 }

@@ -313,6 +313,29 @@ static void feed_backward(struct lsm_iter *it)
 	}
 }
 
+/* Whether the stream stands on the usual key forwards: what it amounts to is its
+   newest version, whose value lies there. */
+static bool is_plain(const struct lsm_iter *it, struct slice ikey)
+{
+	return !it->backward && key_kind(ikey) == KEY_PUT &&
+	       key_seq(ikey) <= it->hold.seq && it->range_source.load == NULL;
+}
+
+/* What fold_key() does, for such a key. */
+static enum lsm_err take_plain(struct lsm_iter *it, struct slice ikey)
+{
+	enum lsm_err err = buf_set(&it->key, key_user(ikey));
+
+	if (err == LSM_OK)
+		err = buf_set(&it->value, iter_value(it->inner));
+	if (err != LSM_OK)
+		return err;
+	do
+		iter_next(it->inner);
+	while (inner_has_key(it));
+	return iter_valid(it->inner) ? LSM_OK : iter_status(it->inner);
+}
+
 /* Fold the versions of the user key at which the stream stands, and leave the
    stream past them. */
 static enum lsm_err fold_key(struct lsm_iter *it, enum fold_result *result_out)
@@ -358,7 +381,11 @@ static void settle(struct lsm_iter *it)
 	enum fold_result result = FOLD_NOTHING;
 
 	while (it->err == LSM_OK && inner_is_within(it)) {
-		it->err = fold_key(it, &result);
+		struct slice ikey = iter_key(it->inner);
+
+		result = FOLD_VALUE;
+		it->err = is_plain(it, ikey) ? take_plain(it, ikey)
+		                             : fold_key(it, &result);
 		if (it->err == LSM_OK && result != FOLD_NOTHING) {
 			it->valid = true;
 			it->apart = result == FOLD_POINTER;

@@ -26,6 +26,7 @@ struct merge_iter {
 	enum lsm_err err; /* the first of any source */
 	bool backward;
 	size_t heap_count; /* sources that are valid */
+	size_t second;     /* the lesser child of the top; 0: not known */
 	struct heap_entry heap[];
 };
 
@@ -93,6 +94,15 @@ static void sift_down(struct merge_iter *it, size_t hole)
 	it->heap[hole] = entry;
 }
 
+/* What is to be known of the top. */
+static void place(struct merge_iter *it)
+{
+	bool valid = it->err == LSM_OK && it->heap_count > 0;
+
+	iter_place(&it->base, valid,
+	           valid ? it->heap[0].key : slice_make(NULL, 0));
+}
+
 /* All sources have been moved: collect those that stand on an entry. */
 static void build_heap(struct merge_iter *it, bool backward)
 {
@@ -112,6 +122,8 @@ static void build_heap(struct merge_iter *it, bool backward)
 	}
 	for (size_t i = it->heap_count / 2; i > 0; i--)
 		sift_down(it, i - 1);
+	it->second = 0;
+	place(it);
 }
 
 static void merge_seek_first(struct iter *base)
@@ -150,13 +162,6 @@ static void merge_seek_before(struct iter *base, struct slice target)
 	build_heap(it, true);
 }
 
-static bool merge_valid(const struct iter *base)
-{
-	const struct merge_iter *it = (const struct merge_iter *)base;
-
-	return it->err == LSM_OK && it->heap_count > 0;
-}
-
 /* Walk the other way from the current entry. Its source moves last, since the
    key is borrowed from it. */
 static void turn(struct merge_iter *it)
@@ -178,6 +183,24 @@ static void turn(struct merge_iter *it)
 	build_heap(it, !it->backward);
 }
 
+/* The top, whose key is another one now, to where it belongs. Usually it stays:
+   then one comparison says so, since the lesser of its children has not changed. */
+static void settle_top(struct merge_iter *it)
+{
+	if (it->heap_count < 2)
+		return;
+	if (it->second == 0)
+		it->second =
+		    it->heap_count > 2 &&
+			    comes_before(it, &it->heap[2], &it->heap[1])
+			? 2
+			: 1;
+	if (comes_before(it, &it->heap[it->second], &it->heap[0])) {
+		sift_down(it, 0);
+		it->second = 0;
+	}
+}
+
 /* The source at the top has moved on. */
 static void replace_top(struct merge_iter *it)
 {
@@ -185,20 +208,23 @@ static void replace_top(struct merge_iter *it)
 
 	if (iter_valid(top->source)) {
 		top->key = iter_key(top->source);
+		settle_top(it);
 	} else {
 		it->err = iter_status(top->source);
 		it->heap_count--;
 		*top = it->heap[it->heap_count];
+		if (it->heap_count > 0)
+			sift_down(it, 0);
+		it->second = 0;
 	}
-	if (it->heap_count > 0)
-		sift_down(it, 0);
+	place(it);
 }
 
 static void merge_next(struct iter *base)
 {
 	struct merge_iter *it = (struct merge_iter *)base;
 
-	assert(merge_valid(base));
+	assert(iter_valid(base));
 	if (it->backward) {
 		turn(it);
 		return;
@@ -211,20 +237,13 @@ static void merge_prev(struct iter *base)
 {
 	struct merge_iter *it = (struct merge_iter *)base;
 
-	assert(merge_valid(base));
+	assert(iter_valid(base));
 	if (!it->backward) {
 		turn(it);
 		return;
 	}
 	iter_prev(it->heap[0].source);
 	replace_top(it);
-}
-
-static struct slice merge_key(const struct iter *base)
-{
-	const struct merge_iter *it = (const struct merge_iter *)base;
-
-	return it->heap[0].key;
 }
 
 static struct slice merge_value(const struct iter *base)
@@ -258,8 +277,6 @@ static const struct iter_ops merge_ops = {
     .seek_last = merge_seek_last,
     .seek_before = merge_seek_before,
     .prev = merge_prev,
-    .valid = merge_valid,
-    .key = merge_key,
     .value = merge_value,
     .status = merge_status,
     .destroy = merge_destroy,
@@ -280,7 +297,7 @@ enum lsm_err merge_iter_create(struct iter_list *list, struct iter **iter_out)
 	it = calloc(1, sizeof(*it) + list->count * sizeof(it->heap[0]));
 	if (it == NULL)
 		return LSM_ERR_NOMEM;
-	it->base.ops = &merge_ops;
+	iter_init(&it->base, &merge_ops);
 	it->sources = list->iters;
 	it->source_count = list->count;
 	iter_list_init(list);

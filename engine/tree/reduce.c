@@ -47,7 +47,6 @@ struct reduce_iter {
 	struct buf key;          /* of the entry we stand on */
 	struct buf value;
 	size_t stripe; /* of the entry we stand on */
-	bool valid;
 	/* The entry is the inner one as it is: no byte of it was copied, and
 	   inner stands on it still. Otherwise inner is past its stripe. */
 	bool direct;
@@ -239,13 +238,13 @@ static enum lsm_err take_stripe(struct reduce_iter *it, bool *emitted_out)
 /* From the first version of a stripe, go to the next entry that is kept. */
 static void settle(struct reduce_iter *it)
 {
-	it->valid = false;
-	while (!it->valid && it->err == LSM_OK && iter_valid(it->inner))
-		it->err = take_stripe(it, &it->valid);
-	if (it->err == LSM_OK && !it->valid)
+	bool valid = false;
+
+	while (!valid && it->err == LSM_OK && iter_valid(it->inner))
+		it->err = take_stripe(it, &valid);
+	if (it->err == LSM_OK && !valid)
 		it->err = iter_status(it->inner);
-	if (it->err != LSM_OK)
-		it->valid = false;
+	iter_place(&it->base, valid && it->err == LSM_OK, buf_slice(&it->key));
 }
 
 static void reduce_seek_first(struct iter *base)
@@ -261,22 +260,12 @@ static void reduce_next(struct iter *base)
 {
 	struct reduce_iter *it = (struct reduce_iter *)base;
 
-	assert(it->valid);
+	assert(iter_valid(base));
 	if (it->direct && key_kind(buf_slice(&it->key)) == KEY_RANGE_DELETE)
 		iter_next(it->inner);
 	else if (it->direct)
 		skip_stripe(it);
 	settle(it);
-}
-
-static bool reduce_valid(const struct iter *base)
-{
-	return ((const struct reduce_iter *)base)->valid;
-}
-
-static struct slice reduce_key(const struct iter *base)
-{
-	return buf_slice(&((const struct reduce_iter *)base)->key);
 }
 
 static struct slice reduce_value(const struct iter *base)
@@ -307,8 +296,6 @@ static void reduce_destroy(struct iter *base)
 static const struct iter_ops reduce_ops = {
     .seek_first = reduce_seek_first,
     .next = reduce_next,
-    .valid = reduce_valid,
-    .key = reduce_key,
     .value = reduce_value,
     .status = reduce_status,
     .destroy = reduce_destroy,
@@ -326,7 +313,7 @@ enum lsm_err reduce_iter_create(struct iter *inner,
 		iter_destroy(inner);
 		return LSM_ERR_NOMEM;
 	}
-	it->base.ops = &reduce_ops;
+	iter_init(&it->base, &reduce_ops);
 	it->inner = inner;
 	it->options = *options;
 	fold_init(&it->fold, options->fold, slice_make(NULL, 0));

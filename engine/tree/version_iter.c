@@ -60,9 +60,19 @@ static bool open_table(struct level_iter *level, size_t index)
 	return true;
 }
 
+/* What is to be known of the entry of the open table, if there is one. */
+static void place(struct level_iter *level)
+{
+	bool valid =
+	    level->err == LSM_OK && level->it != NULL && iter_valid(level->it);
+
+	iter_place(&level->base, valid,
+	           valid ? iter_key(level->it) : slice_make(NULL, 0));
+}
+
 /* Where the open table has ended, go to the beginning of the next; at an error
    stay where it is. */
-static void settle(struct level_iter *level)
+static void go_on(struct level_iter *level)
 {
 	while (level->it != NULL && !iter_valid(level->it)) {
 		size_t next = level->index + 1;
@@ -81,7 +91,7 @@ static void settle(struct level_iter *level)
 }
 
 /* The same towards the beginning. */
-static void settle_back(struct level_iter *level)
+static void go_back(struct level_iter *level)
 {
 	while (level->it != NULL && !iter_valid(level->it)) {
 		level->err = iter_status(level->it);
@@ -97,14 +107,25 @@ static void settle_back(struct level_iter *level)
 	}
 }
 
+static void settle(struct level_iter *level)
+{
+	go_on(level);
+	place(level);
+}
+
+static void settle_back(struct level_iter *level)
+{
+	go_back(level);
+	place(level);
+}
+
 static void level_seek_first(struct iter *base)
 {
 	struct level_iter *level = (struct level_iter *)base;
 
 	level->err = LSM_OK;
-	if (level->count == 0 || !open_table(level, 0))
-		return;
-	iter_seek_first(level->it);
+	if (level->count > 0 && open_table(level, 0))
+		iter_seek_first(level->it);
 	settle(level);
 }
 
@@ -131,13 +152,10 @@ static void level_seek(struct iter *base, struct slice target)
 	size_t index = find_table(level, target);
 
 	level->err = LSM_OK;
-	if (index == level->count) {
+	if (index == level->count)
 		close_table(level);
-		return;
-	}
-	if (!open_table(level, index))
-		return;
-	iter_seek(level->it, target);
+	else if (open_table(level, index))
+		iter_seek(level->it, target);
 	settle(level);
 }
 
@@ -146,9 +164,8 @@ static void level_seek_last(struct iter *base)
 	struct level_iter *level = (struct level_iter *)base;
 
 	level->err = LSM_OK;
-	if (level->count == 0 || !open_table(level, level->count - 1))
-		return;
-	iter_seek_last(level->it);
+	if (level->count > 0 && open_table(level, level->count - 1))
+		iter_seek_last(level->it);
 	settle_back(level);
 }
 
@@ -162,25 +179,16 @@ static void level_seek_before(struct iter *base, struct slice target)
 		return;
 	}
 	level->err = LSM_OK;
-	if (!open_table(level, index))
-		return;
-	iter_seek_before(level->it, target);
+	if (open_table(level, index))
+		iter_seek_before(level->it, target);
 	settle_back(level);
-}
-
-static bool level_valid(const struct iter *base)
-{
-	const struct level_iter *level = (const struct level_iter *)base;
-
-	return level->err == LSM_OK && level->it != NULL &&
-	       iter_valid(level->it);
 }
 
 static void level_next(struct iter *base)
 {
 	struct level_iter *level = (struct level_iter *)base;
 
-	assert(level_valid(base));
+	assert(iter_valid(base));
 	iter_next(level->it);
 	settle(level);
 }
@@ -189,14 +197,9 @@ static void level_prev(struct iter *base)
 {
 	struct level_iter *level = (struct level_iter *)base;
 
-	assert(level_valid(base));
+	assert(iter_valid(base));
 	iter_prev(level->it);
 	settle_back(level);
-}
-
-static struct slice level_key(const struct iter *base)
-{
-	return iter_key(((const struct level_iter *)base)->it);
 }
 
 static struct slice level_value(const struct iter *base)
@@ -230,8 +233,6 @@ static const struct iter_ops level_ops = {
     .seek_last = level_seek_last,
     .seek_before = level_seek_before,
     .prev = level_prev,
-    .valid = level_valid,
-    .key = level_key,
     .value = level_value,
     .status = level_status,
     .destroy = level_destroy,
@@ -248,7 +249,7 @@ static struct level_iter *make_iter(struct table_meta *const *tables,
 	level = calloc(1, sizeof(*level));
 	if (level == NULL)
 		return NULL;
-	level->base.ops = &level_ops;
+	iter_init(&level->base, &level_ops);
 	level->source = source;
 	level->fill_cache = fill_cache;
 	level->tables = tables;

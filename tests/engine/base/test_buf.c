@@ -20,6 +20,40 @@ START_TEST(slices_order_like_memcmp_and_prefixes_come_first)
 }
 END_TEST
 
+/* Lengths about those of words, and past what is compared in place. */
+START_TEST(random_slices_order_like_memcmp)
+{
+	uint8_t a[64], b[64];
+	struct gen gen;
+
+	gen_init(&gen, gen_seed(5));
+	for (int round = 0; round < 20000; round++) {
+		struct slice x, y;
+		size_t least;
+		int order, got;
+
+		x = slice_make(a, (size_t)gen_below(&gen, sizeof(a)));
+		y = slice_make(b, (size_t)gen_below(&gen, sizeof(b)));
+		if (gen_below(&gen, 2) == 0)
+			y.len = x.len;
+		gen_bytes(&gen, a, x.len);
+		gen_bytes(&gen, b, y.len);
+		least = x.len < y.len ? x.len : y.len;
+		/* Alike up to a place, or all the way. */
+		memcpy(b, a, (size_t)gen_below(&gen, least + 1));
+		if (gen_below(&gen, 4) == 0)
+			memcpy(b, a, least);
+		order = memcmp(a, b, least);
+		if (order == 0)
+			order = (x.len > y.len) - (x.len < y.len);
+		got = slice_compare(x, y);
+		ck_assert_int_eq((got > 0) - (got < 0),
+		                 (order > 0) - (order < 0));
+		ck_assert(slice_equal(x, y) == (order == 0));
+	}
+}
+END_TEST
+
 START_TEST(equality_and_prefix_look_at_every_byte)
 {
 	ck_assert(slice_equal(slice_str("abc"), slice_str("abc")));
@@ -160,6 +194,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, slices_order_like_memcmp_and_prefixes_come_first);
+	tcase_add_test(tc, random_slices_order_like_memcmp);
 	tcase_add_test(tc, equality_and_prefix_look_at_every_byte);
 	tcase_add_test(tc, appended_pieces_stand_in_order);
 	tcase_add_test(tc, resize_gives_zeros_even_over_old_bytes);

@@ -134,9 +134,21 @@ struct list_iter {
 	size_t count, at;
 };
 
+static void place(struct list_iter *list)
+{
+	bool valid = list->at < list->count;
+
+	iter_place(&list->base, valid,
+	           valid ? buf_slice(&list->items[list->at].ikey)
+	                 : slice_make(NULL, 0));
+}
+
 static void list_seek_first(struct iter *it)
 {
-	((struct list_iter *)it)->at = 0;
+	struct list_iter *list = (struct list_iter *)it;
+
+	list->at = 0;
+	place(list);
 }
 
 static void list_seek(struct iter *it, struct slice target)
@@ -148,25 +160,15 @@ static void list_seek(struct iter *it, struct slice target)
 		                target) >= 0)
 			break;
 	}
+	place(list);
 }
 
 static void list_next(struct iter *it)
 {
-	((struct list_iter *)it)->at++;
-}
+	struct list_iter *list = (struct list_iter *)it;
 
-static bool list_valid(const struct iter *it)
-{
-	const struct list_iter *list = (const struct list_iter *)it;
-
-	return list->at < list->count;
-}
-
-static struct slice list_key(const struct iter *it)
-{
-	const struct list_iter *list = (const struct list_iter *)it;
-
-	return buf_slice(&list->items[list->at].ikey);
+	list->at++;
+	place(list);
 }
 
 static struct slice list_value(const struct iter *it)
@@ -198,8 +200,6 @@ static const struct iter_ops list_ops = {
     .seek_first = list_seek_first,
     .seek = list_seek,
     .next = list_next,
-    .valid = list_valid,
-    .key = list_key,
     .value = list_value,
     .status = list_status,
     .destroy = list_destroy,
@@ -216,7 +216,7 @@ struct iter *kit_stream(const struct entry *entries, size_t count)
 	struct list_iter *list = calloc(1, sizeof(*list));
 
 	ck_assert_ptr_nonnull(list);
-	list->base.ops = &list_ops;
+	iter_init(&list->base, &list_ops);
 	list->items = calloc(count + 1, sizeof(*list->items));
 	ck_assert_ptr_nonnull(list->items);
 	list->count = count;

@@ -137,6 +137,7 @@ static void lend(struct array_iter *it)
 		it->at = it->entries->count;
 		it->err = LSM_ERR_IO;
 	}
+	iter_place(&it->base, false, slice_make(NULL, 0));
 	if (it->at == it->entries->count)
 		return;
 	it->lent_key = malloc(entry->key.len + 1);
@@ -149,6 +150,7 @@ static void lend(struct array_iter *it)
 	memcpy(it->lent_key, entry->key.data, entry->key.len);
 	if (entry->value.len > 0)
 		memcpy(it->lent_value, entry->value.data, entry->value.len);
+	iter_place(&it->base, true, slice_make(it->lent_key, entry->key.len));
 }
 
 static void array_seek_first(struct iter *base)
@@ -210,26 +212,11 @@ static void array_seek_before(struct iter *base, struct slice target)
 	lend(it);
 }
 
-static bool array_valid(const struct iter *base)
-{
-	const struct array_iter *it = (const struct array_iter *)base;
-
-	return it->at < it->entries->count;
-}
-
-static struct slice array_key(const struct iter *base)
-{
-	const struct array_iter *it = (const struct array_iter *)base;
-
-	must(array_valid(base));
-	return slice_make(it->lent_key, it->entries->all[it->at].key.len);
-}
-
 static struct slice array_value(const struct iter *base)
 {
 	const struct array_iter *it = (const struct array_iter *)base;
 
-	must(array_valid(base));
+	must(iter_valid(base));
 	return slice_make(it->lent_value, it->entries->all[it->at].value.len);
 }
 
@@ -255,8 +242,6 @@ static const struct iter_ops array_ops = {
     .seek_last = array_seek_last,
     .seek_before = array_seek_before,
     .prev = array_prev,
-    .valid = array_valid,
-    .key = array_key,
     .value = array_value,
     .status = array_status,
     .destroy = array_destroy,
@@ -267,7 +252,7 @@ struct iter *entries_iter(const struct entries *entries, long fail_at)
 	struct array_iter *it = calloc(1, sizeof(*it));
 
 	must(it != NULL);
-	it->base.ops = &array_ops;
+	iter_init(&it->base, &array_ops);
 	it->entries = entries;
 	it->fail_at = fail_at;
 	it->at = entries->count;
