@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * block.c: a seek looks at keys stored whole, at restart offsets, where they
- * lie, and walks at most SST_RESTART_INTERVAL entries from there. A key is put
- * together in `key_bytes` only where it shares bytes with the one before.
+ * lie, and walks at most SST_RESTART_INTERVAL entries from there, without putting
+ * their keys together. That is done in `key_bytes`, and only where a key shares
+ * bytes with the one before.
  */
 #include "sst/block.h"
 
@@ -208,6 +209,94 @@ void block_iter_seek_first(struct block_iter *it)
 		step(it);
 }
 
+/* How many bytes two begin with alike. */
+static size_t count_alike(struct slice a, struct slice b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	size_t at = 0;
+
+	while (at + 8 <= len &&
+	       slice_word(a.data + at) == slice_word(b.data + at))
+		at += 8;
+	while (at < len && a.data[at] == b.data[at])
+		at++;
+	return at;
+}
+
+/* Read the entry at next_offset for a seek, the one before having a key of
+ *key_len bytes. False: there is none, or it is damaged. */
+static bool read_next(struct block_iter *it, struct entry *entry,
+                      size_t *key_len)
+{
+	if (it->next_offset == it->entries.len)
+		return false;
+	if (!read_entry(it->entries, it->next_offset, entry) ||
+	    entry->shared > *key_len ||
+	    entry->unshared.len > sizeof(it->key_bytes) - entry->shared ||
+	    entry->shared + entry->unshared.len < KEY_TRAILER_BYTES) {
+		end_with(it, LSM_ERR_CORRUPT);
+		return false;
+	}
+	*key_len = entry->shared + entry->unshared.len;
+	it->offset = it->next_offset;
+	it->next_offset = entry->end;
+	return true;
+}
+
+/* Stand on an entry that was read, of whose key the first bytes are those of
+   `start`. */
+static void stand_on(struct block_iter *it, const struct entry *entry,
+                     struct slice start)
+{
+	it->key = slice_make(start.data, entry->shared);
+	if (!set_key(it, entry->shared, entry->unshared)) {
+		end_with(it, LSM_ERR_CORRUPT);
+		return;
+	}
+	it->value = entry->value;
+	it->valid = true;
+}
+
+/*
+ * Walk from a restart to the first entry that is not before the target. Of the
+ * last entry that was compared, and lies before the target, the user key has its
+ * first `alike` bytes from the target's and a lesser one next: what shares more
+ * than those with the entry before it lies before the target as well.
+ */
+static void walk_to(struct block_iter *it, struct slice target)
+{
+	struct slice user = key_user(target);
+	size_t alike = 0, key_len = 0;
+	struct entry entry;
+
+	while (read_next(it, &entry, &key_len)) {
+		struct slice own = entry.unshared, rest;
+		size_t more;
+
+		if (entry.shared > alike) {
+			if (key_len - KEY_TRAILER_BYTES > alike)
+				continue;
+			end_with(it, LSM_ERR_CORRUPT); /* out of order */
+			return;
+		}
+		own.len -=
+		    own.len < KEY_TRAILER_BYTES ? own.len : KEY_TRAILER_BYTES;
+		rest = slice_make(user.data + entry.shared,
+		                  user.len - entry.shared);
+		more = count_alike(own, rest);
+		if (more < own.len && more < rest.len &&
+		    own.data[more] < rest.data[more]) {
+			alike = entry.shared + more;
+			continue;
+		}
+		stand_on(it, &entry, user);
+		break;
+	}
+	/* The trailers are to be compared where user keys are the same. */
+	while (it->valid && key_compare(it->key, target) < 0)
+		step(it);
+}
+
 void block_iter_seek(struct block_iter *it, struct slice target)
 {
 	size_t offset;
@@ -219,9 +308,7 @@ void block_iter_seek(struct block_iter *it, struct slice target)
 		return;
 	}
 	it->next_offset = offset;
-	step(it);
-	while (it->valid && key_compare(it->key, target) < 0)
-		step(it);
+	walk_to(it, target);
 }
 
 void block_iter_next(struct block_iter *it)

@@ -3,18 +3,15 @@
  * table.c: a table is a tree of three levels of blocks: the top index and the
  * indexes of the parts, whose keys are the last keys of what they point to,
  * above data blocks. The iterator holds one block a level, and descends, steps
- * and climbs on all levels alike. A get is a seek on an iterator that lives on
- * the stack, which looks at the filter of a part before it goes down there.
+ * and climbs on all levels alike. To get one key is done in table_get.c.
  */
 #include "sst/table.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/checksum.h"
 #include "base/log.h"
 #include "sst/block.h"
-#include "sst/bloom.h"
 #include "sst/table_private.h"
 
 enum { LEVEL_TOP, LEVEL_INDEX, LEVEL_DATA, LEVELS };
@@ -119,13 +116,14 @@ void table_close(struct table *table)
 	if (table == NULL)
 		return;
 	env_close(table->file);
+	table_drop_parts(table);
 	free(table->top);
 	free(table);
 }
 
 size_t table_memory(const struct table *table)
 {
-	return sizeof(*table) +
+	return sizeof(*table) + table->part_count * sizeof(*table->parts) +
 	       (table->top != NULL ? sizeof(*table->top) + table->top->len : 0);
 }
 
@@ -185,8 +183,7 @@ static void ti_end(struct table_iter *ti, enum lsm_err err)
 
 static void ti_end_corrupt(struct table_iter *ti, unsigned level)
 {
-	log_error("%s: bad entry in the block at offset %" PRIu64,
-	          ti->table->name, ti->level[level].ref.offset);
+	table_bad_entry(ti->table, ti->level[level].ref.offset);
 	ti_end(ti, LSM_ERR_CORRUPT);
 }
 
@@ -427,97 +424,6 @@ enum lsm_err table_iter(struct table *table, bool fill_cache,
 	iter_init(&ti->base, &table_iter_ops);
 	*iter_out = &ti->base;
 	return LSM_OK;
-}
-
-/* ---- get ------------------------------------------------------------------
- */
-
-/* Whether the part that the top index stands on may have the key. */
-static enum lsm_err filter_allows(struct table_iter *ti, struct slice user,
-                                  bool *allows_out)
-{
-	struct block_iter *top = &ti->level[LEVEL_TOP].it;
-	struct block_ref ref;
-	struct sst_part part;
-	enum lsm_err err;
-
-	*allows_out = false;
-	if (!sst_part_decode(top->value, &part)) {
-		ti_end_corrupt(ti, LEVEL_TOP);
-		return ti->err;
-	}
-	err =
-	    block_ref_get(ti->table, SST_BLOCK_FILTER, part.filter, true, &ref);
-	if (err != LSM_OK)
-		return err;
-	*allows_out =
-	    bloom_may_contain(block_ref_raw(&ref), checksum_hash(user));
-	block_ref_release(ti->table, &ref);
-	return LSM_OK;
-}
-
-/* Seek to `target` unless the filter of its part rules its user key out; then
-   the iterator is left invalid. */
-static enum lsm_err seek_filtered(struct table_iter *ti, struct slice target)
-{
-	struct block_iter *top = &ti->level[LEVEL_TOP].it;
-	bool allows = false;
-	enum lsm_err err;
-
-	if (!ti_load(ti, LEVEL_TOP))
-		return ti->err;
-	block_iter_seek(top, target);
-	if (ti_failed(ti, LEVEL_TOP))
-		return ti->err;
-	if (!top->valid)
-		return LSM_OK; /* all keys are before it */
-	err = filter_allows(ti, key_user(target), &allows);
-	if (err != LSM_OK || !allows)
-		return err;
-	ti_descend(ti, LEVEL_INDEX, TARGET, target);
-	return ti->err;
-}
-
-/* The walk of table_get(), from the entry that `target` leads to. */
-static enum lsm_err visit_versions(struct table *table, struct slice target,
-                                   key_visit_fn visit, void *ctx,
-                                   bool *stopped_out)
-{
-	struct table_iter ti;
-	struct block_iter *data = data_iter(&ti);
-	enum lsm_err err;
-
-	ti_init(&ti, table, true);
-	err = seek_filtered(&ti, target);
-	while (err == LSM_OK && data->valid) {
-		if (!slice_equal(key_user(data->key), key_user(target)))
-			break;
-		if (!visit(ctx, key_seq(data->key), key_kind(data->key),
-		           data->value)) {
-			*stopped_out = true;
-			break;
-		}
-		ti_next(&ti);
-		err = ti.err;
-	}
-	ti_release(&ti);
-	return err;
-}
-
-enum lsm_err table_get(struct table *table, struct slice user, uint64_t seq,
-                       key_visit_fn visit, void *ctx, bool *stopped_out)
-{
-	uint8_t target[LSM_KEY_MAX_BYTES + KEY_TRAILER_BYTES];
-
-	*stopped_out = false;
-	if (user.len > LSM_KEY_MAX_BYTES)
-		return LSM_OK; /* no table has such a key */
-	if (user.len > 0)
-		memcpy(target, user.data, user.len);
-	put_u64(target + user.len, key_trailer(seq, KEY_SEEK));
-	return visit_versions(table,
-	                      slice_make(target, user.len + KEY_TRAILER_BYTES),
-	                      visit, ctx, stopped_out);
 }
 
 /* ---- properties ------------------------------------------------------------

@@ -4,7 +4,8 @@
  *
  * A table object holds the open file, the footer and a top index of a few
  * kilobytes; filter, index and data blocks come through the block cache and are
- * charged there, so that memory does not grow with the number of tables.
+ * charged there, so that memory does not grow with the number of tables. Filters
+ * and indexes that gets went through are kept there, up to a quarter of it.
  *
  * Threads: any number of readers. Bad bytes give CORRUPT and one log line with
  * file and offset, never wrong bytes.
@@ -32,13 +33,24 @@ void table_close(struct table *table); /* NULL is allowed */
 /* What the open table takes from malloc, but for its file. */
 size_t table_memory(const struct table *table);
 
-/*
- * Visit the versions of `user` with sequence <= seq, newest first; *stopped_out
- * says whether the visitor stopped the walk. Errors: CORRUPT, IO, NOMEM.
- */
-LSM_MUST_CHECK enum lsm_err table_get(struct table *table, struct slice user,
-                                      uint64_t seq, key_visit_fn visit,
-                                      void *ctx, bool *stopped_out);
+/* What is to be found, made once for all tables to be asked. */
+struct table_probe {
+	struct slice target; /* borrowed from the bytes below */
+	uint64_t hash;       /* of the user key, for the filters */
+	uint8_t bytes[LSM_KEY_MAX_BYTES + KEY_TRAILER_BYTES];
+};
+
+/* The versions of `user` with sequence <= seq. False: no table has so long a
+   key. */
+bool table_probe_init(struct table_probe *probe, struct slice user,
+                      uint64_t seq);
+
+/* Visit them, newest first; *stopped_out says whether the visitor stopped the
+   walk. Errors: CORRUPT, IO, NOMEM. */
+LSM_MUST_CHECK enum lsm_err table_get(struct table *table,
+                                      const struct table_probe *probe,
+                                      key_visit_fn visit, void *ctx,
+                                      bool *stopped_out);
 
 /* An iterator; the table outlives it. `fill_cache` false: a compaction or a
    verification, which does not displace what readers use. Errors: NOMEM. */

@@ -108,6 +108,12 @@ enum lsm_err block_ref_get(struct table *table, enum sst_block_type type,
 	return LSM_OK;
 }
 
+void table_bad_entry(const struct table *table, uint64_t offset)
+{
+	log_error("%s: bad entry in the block at offset %" PRIu64, table->name,
+	          offset);
+}
+
 enum lsm_err table_pin_top(struct table *table)
 {
 	struct cached_block *block;
@@ -120,5 +126,5 @@ enum lsm_err table_pin_top(struct table *table)
 		free(block);
 	else
 		table->top = block;
-	return LSM_OK;
+	return table->top == NULL ? LSM_OK : table_take_parts(table);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* table_private.h: an open table, as table.c, table_block.c and table_verify.c
-   see it. */
+/* table_private.h: an open table, as table.c, table_block.c, table_get.c and
+   table_verify.c see it. */
 #ifndef LSM_SST_TABLE_PRIVATE_H
 #define LSM_SST_TABLE_PRIVATE_H
 
+#include <stdatomic.h>
+
+#include "sst/block.h"
 #include "sst/table.h"
 
 /* What the cache holds. */
@@ -13,7 +16,15 @@ struct cached_block {
 	uint8_t bytes[];
 };
 
-/* Constant after open, and so free for any thread. */
+/* A part, as the top index says, and the handles of what is kept of it: set once,
+   with release. */
+struct table_part {
+	struct slice last; /* the key that ends it; lies in the top index */
+	struct sst_part where;
+	_Atomic(struct cache_handle *) filter, index;
+};
+
+/* Constant after open, but for what parts keep, and so free for any thread. */
 struct table {
 	struct env_file *file;
 	struct cache *blocks; /* borrowed */
@@ -23,6 +34,8 @@ struct table {
 	struct sst_footer footer;
 	struct cached_block
 	    *top; /* its index, unless that is large: then NULL */
+	struct table_part *parts; /* NULL: not known */
+	size_t part_count;
 	char name[FILE_NAME_MAX_BYTES];
 };
 
@@ -54,5 +67,15 @@ void block_ref_release(struct table *table, struct block_ref *ref);
 
 /* Keep the top index in the table, if it is small. Errors: as above. */
 LSM_MUST_CHECK enum lsm_err table_pin_top(struct table *table);
+
+/* Log that an entry of the block at `offset` makes no sense. */
+void table_bad_entry(const struct table *table, uint64_t offset);
+
+/* ---- table_get.c -------------------------------------------------------- */
+
+/* Take the top index apart, which is in the table; a damaged one not. Errors:
+   NOMEM. Let go of what is kept of the parts; none is known then. */
+LSM_MUST_CHECK enum lsm_err table_take_parts(struct table *table);
+void table_drop_parts(struct table *table);
 
 #endif

@@ -203,23 +203,23 @@ static bool meets(const struct table_meta *meta, struct slice smallest,
 	       slice_compare(largest_user(meta), smallest) >= 0;
 }
 
-/* Look into one table, whose user keys `user` lies among. */
+/* Look into one table, whose user keys that of the probe lies among. */
 static enum lsm_err get_from_table(struct table_meta *meta,
                                    const struct table_source *source,
-                                   struct slice user, uint64_t seq,
+                                   const struct table_probe *probe,
                                    key_visit_fn visit, void *ctx,
                                    bool *stopped_out)
 {
 	struct table_ref ref;
 	enum lsm_err err;
 
-	if (meta->info.min_seq > seq)
+	if (meta->info.min_seq > key_seq(probe->target))
 		return LSM_OK;
 	err = table_cache_get_kept(source, meta->id, meta->info.file_bytes,
 	                           &meta->kept, true, &ref);
 	if (err != LSM_OK)
 		return err;
-	err = table_get(ref.table, user, seq, visit, ctx, stopped_out);
+	err = table_get(ref.table, probe, visit, ctx, stopped_out);
 	table_cache_release(source, &ref);
 	return err;
 }
@@ -230,14 +230,17 @@ enum lsm_err version_get(const struct version *version,
                          bool *stopped_out)
 {
 	const struct level *top = &version->levels[0];
+	struct table_probe probe;
 	enum lsm_err err;
 
 	*stopped_out = false;
+	if (!table_probe_init(&probe, user, seq))
+		return LSM_OK;
 	for (size_t i = 0; i < top->count; i++) {
 		if (!meets(top->tables[i], user, user))
 			continue;
-		err = get_from_table(top->tables[i], source, user, seq, visit,
-		                     ctx, stopped_out);
+		err = get_from_table(top->tables[i], source, &probe, visit, ctx,
+		                     stopped_out);
 		if (err != LSM_OK || *stopped_out)
 			return err;
 	}
@@ -250,7 +253,7 @@ enum lsm_err version_get(const struct version *version,
 		    slice_compare(smallest_user(level->tables[index]), user) >
 		        0)
 			continue;
-		err = get_from_table(level->tables[index], source, user, seq,
+		err = get_from_table(level->tables[index], source, &probe,
 		                     visit, ctx, stopped_out);
 		if (err != LSM_OK || *stopped_out)
 			return err;
@@ -271,9 +274,12 @@ enum lsm_err version_ranges(const struct version *version,
                             struct slice prefix, uint64_t seq,
                             key_visit_fn visit, void *ctx)
 {
+	struct table_probe probe;
 	enum lsm_err err = LSM_OK;
 	bool stopped = false;
 
+	if (!table_probe_init(&probe, prefix, seq))
+		return LSM_OK;
 	for (unsigned index = 0; index < LSM_LEVELS; index++) {
 		const struct level *level = &version->levels[index];
 		size_t begin = 0, end = level->count;
@@ -287,8 +293,8 @@ enum lsm_err version_ranges(const struct version *version,
 			if (level->tables[i]->info.ranges == 0 ||
 			    !meets(level->tables[i], prefix, prefix))
 				continue;
-			err = get_from_table(level->tables[i], source, prefix,
-			                     seq, visit, ctx, &stopped);
+			err = get_from_table(level->tables[i], source, &probe,
+			                     visit, ctx, &stopped);
 			if (err != LSM_OK || stopped)
 				return err;
 		}

@@ -190,6 +190,17 @@ static size_t versions_of(const struct entries *entries, size_t from,
 	return count;
 }
 
+enum lsm_err get_versions(struct table *table, struct slice user, uint64_t seq,
+                          key_visit_fn visit, void *ctx, bool *stopped)
+{
+	struct table_probe probe;
+
+	*stopped = false;
+	if (!table_probe_init(&probe, user, seq))
+		return LSM_OK; /* and no versions */
+	return table_get(table, &probe, visit, ctx, stopped);
+}
+
 bool get_matches(struct table *table, const struct entries *entries,
                  struct slice user, uint64_t seq, size_t most,
                  enum lsm_err *err_out)
@@ -204,7 +215,7 @@ bool get_matches(struct table *table, const struct entries *entries,
 	from = entries_seek(entries, buf_slice(&target));
 	count = versions_of(entries, from, user);
 	expected.next = from;
-	*err_out = table_get(table, user, seq, see, &expected, &stopped);
+	*err_out = get_versions(table, user, seq, see, &expected, &stopped);
 	buf_release(&target);
 	if (!expected.ok || expected.next > from + count)
 		return false;

@@ -62,6 +62,10 @@ bool get_matches(struct table *table, const struct entries *entries,
                  struct slice user, uint64_t seq, size_t most,
                  enum lsm_err *err_out);
 
+/* table_get(); a key that is too long has no versions. */
+enum lsm_err get_versions(struct table *table, struct slice user, uint64_t seq,
+                          key_visit_fn visit, void *ctx, bool *stopped);
+
 /* What every test starts from. */
 extern struct env *mem;
 extern struct env *fault;

@@ -180,19 +180,72 @@ START_TEST(absent_key_reads_the_filter_alone)
 	ck_assert_int_eq(open_table(write_table(&entries, 100), &table),
 	                 LSM_OK);
 	cache_stats(blocks, &before);
-	ck_assert_int_eq(table_get(table, slice_make("\0\0\0\7", 4), 5, see,
-	                           &expected, &stopped),
+	ck_assert_int_eq(get_versions(table, slice_make("\0\0\0\7", 4), 5, see,
+	                              &expected, &stopped),
 	                 LSM_OK);
 	cache_stats(blocks, &after);
 	ck_assert_uint_eq(after.misses - before.misses, 1);
 	/* Behind the last key there is no part, and so no filter. */
-	ck_assert_int_eq(
-	    table_get(table, slice_str("nowhere"), 5, see, &expected, &stopped),
-	    LSM_OK);
+	ck_assert_int_eq(get_versions(table, slice_str("nowhere"), 5, see,
+	                              &expected, &stopped),
+	                 LSM_OK);
 	cache_stats(blocks, &after);
 	ck_assert_uint_eq(after.misses - before.misses, 1);
 	ck_assert_uint_eq(after.hits, before.hits);
 	table_close(table);
+	entries_release(&entries);
+}
+END_TEST
+
+/* Get the first key, and say how many blocks were looked up in the cache. */
+static uint64_t lookups_of_get(struct table *table,
+                               const struct entries *entries)
+{
+	struct expected expected = {.entries = entries, .left = 1, .ok = true};
+	struct slice key = entry_key(entries, 0);
+	struct cache_stats before, after;
+	bool stopped;
+
+	cache_stats(blocks, &before);
+	ck_assert_int_eq(get_versions(table, key_user(key), key_seq(key), see,
+	                              &expected, &stopped),
+	                 LSM_OK);
+	ck_assert(stopped && expected.ok);
+	cache_stats(blocks, &after);
+	return after.hits + after.misses - before.hits - before.misses;
+}
+
+START_TEST(filter_and_index_are_kept_if_there_is_room)
+{
+	enum { KEY_BYTES = LSM_KEY_MAX_BYTES };
+	struct entries entries;
+	struct table *table;
+	uint64_t bytes;
+
+	entries_long_keys(&entries, 4);
+	bytes = write_table(&entries, 100);
+	ck_assert_int_eq(open_table(bytes, &table), LSM_OK);
+	ck_assert_uint_eq(lookups_of_get(table, &entries), 3);
+	ck_assert_uint_eq(lookups_of_get(table, &entries), 1);
+	table_close(table);
+
+	/* Room for all blocks, and not to keep the index. */
+	cache_destroy(blocks);
+	ck_assert_int_eq(cache_create(12 * KEY_BYTES, 1, &blocks), LSM_OK);
+	ck_assert_int_eq(open_table(bytes, &table), LSM_OK);
+	ck_assert_uint_eq(lookups_of_get(table, &entries), 3);
+	ck_assert_uint_eq(lookups_of_get(table, &entries), 2);
+	ck_assert_uint_eq(lookups_of_get(table, &entries), 2);
+	table_close(table);
+
+	/* Nothing is kept where nothing is cached. */
+	cache_destroy(blocks);
+	ck_assert_int_eq(cache_create(0, 1, &blocks), LSM_OK);
+	ck_assert_int_eq(open_table(bytes, &table), LSM_OK);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(lookups_of_get(table, &entries), 3);
+	table_close(table);
+	new_block_cache();
 	entries_release(&entries);
 }
 END_TEST
@@ -335,8 +388,9 @@ START_TEST(any_failing_allocation_is_passed_up)
 		alloc_fault_arm(++nth);
 		err = open_table(whole, &table);
 		if (err == LSM_OK)
-			err = table_get(table, key_user(entry_key(&entries, 9)),
-			                2000, see, &expected, &stopped);
+			err = get_versions(table,
+			                   key_user(entry_key(&entries, 9)),
+			                   2000, see, &expected, &stopped);
 		if (err == LSM_OK)
 			err = table_iter(table, true, &it);
 		if (err == LSM_OK) {
@@ -390,8 +444,8 @@ static void read_on(void *ctx)
 		       key_seq(entry_key(reader->entries, expected.next - 1)) ==
 		           key_seq(key))
 			expected.next--;
-		if (table_get(reader->table, key_user(key), key_seq(key), see,
-		              &expected, &stopped) != LSM_OK ||
+		if (get_versions(reader->table, key_user(key), key_seq(key),
+		                 see, &expected, &stopped) != LSM_OK ||
 		    !stopped || !expected.ok)
 			reader->ok = false;
 	}
@@ -440,6 +494,7 @@ int main(void)
 	tcase_add_test(whole, versions_go_on_in_the_next_part);
 	tcase_add_test(whole, key_over_the_limit_is_in_no_table);
 	tcase_add_test(whole, absent_key_reads_the_filter_alone);
+	tcase_add_test(whole, filter_and_index_are_kept_if_there_is_room);
 	tcase_add_test(whole,
 	               iterator_that_does_not_fill_leaves_the_cache_alone);
 	tcase_add_test(whole, read_info_gives_what_the_builder_said);
