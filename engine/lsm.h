@@ -539,6 +539,8 @@ struct lsm_stats {
 		uint64_t files, bytes;              /* that the store names */
 		uint64_t live_bytes, garbage_bytes; /* of the values in them */
 		uint64_t bytes_written;             /* since it was opened */
+		uint64_t damaged; /* with a value that a job could not read:
+		                     these stay */
 	} segments;
 	struct {
 		uint64_t count, open;

@@ -59,7 +59,8 @@ struct job_context {
 	const struct segment_uses *doomed; /* to be emptied; NULL: none */
 	uint64_t
 	    relocate_bytes; /* so much is copied out of them, then no more */
-	atomic_bool *segment_damage; /* set: a frame cannot be copied */
+	/* A frame in the segment cannot be copied. With new_file_ctx. */
+	void (*segment_damaged)(void *ctx, struct file_id id);
 	atomic_uint_least64_t *segment_bytes_written; /* NULL: not counted */
 };
 

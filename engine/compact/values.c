@@ -148,7 +148,7 @@ static enum lsm_err relocate(struct values *values, const struct pointer *from,
 	                                from, &values->bytes, &frame);
 
 	if (err == LSM_ERR_CORRUPT) {
-		atomic_store(context->segment_damage, true);
+		context->segment_damaged(context->new_file_ctx, from->segment);
 		return LSM_OK;
 	}
 	if (err == LSM_OK)

@@ -135,6 +135,8 @@ enum lsm_err store_open_parent(const struct env *env, const char *path,
 
 static void init_locks(struct lsm *store)
 {
+	sync_mutex_init(&store->damage_mu, SYNC_RANK_LEAF);
+	segment_uses_init(&store->damaged);
 	sync_mutex_init(&store->fork_mu, SYNC_RANK_FORK);
 	sync_mutex_init(&store->compact_mu, SYNC_RANK_COMPACT);
 	commit_queue_init(&store->queue, &store->visible_seq);
@@ -249,6 +251,8 @@ static void free_store(struct lsm *store)
 	commit_queue_release(&store->queue);
 	sync_mutex_destroy(&store->compact_mu);
 	sync_mutex_destroy(&store->fork_mu);
+	segment_uses_release(&store->damaged);
+	sync_mutex_destroy(&store->damage_mu);
 	free(store);
 }
 

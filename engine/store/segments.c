@@ -3,6 +3,8 @@
  * segments.c: values that lie outside the tables: reading them, and what jobs
  * need to know to write and to collect them.
  */
+#include <inttypes.h>
+
 #include "store/store.h"
 #include "seg/pointer.h"
 
@@ -70,6 +72,36 @@ uint64_t store_segment_bytes(struct lsm *store)
 	                                                : SEGMENT_MAX_BYTES;
 }
 
+/* Without memory it is met, and noted, the next time. */
+static void note_damage(void *ctx, struct file_id id)
+{
+	struct segment_use use = {.id = id};
+	struct lsm *store = ctx;
+	bool is_news;
+
+	sync_lock(&store->damage_mu);
+	is_news = segment_uses_find(&store->damaged, id) == NULL &&
+	          segment_uses_add(&store->damaged, &use) == LSM_OK;
+	sync_unlock(&store->damage_mu);
+	if (is_news)
+		log_warning("%s: segment %016" PRIx64 "-%" PRIu64
+		            " has a frame that cannot be read; it stays",
+		            store->path, id.creator, id.number);
+}
+
+size_t store_damaged_segments(struct lsm *store,
+                              const struct segment_uses *known)
+{
+	size_t count = 0;
+
+	sync_lock(&store->damage_mu);
+	for (size_t i = 0; i < store->damaged.count; i++)
+		count += segment_uses_find(known, store->damaged.items[i].id) !=
+		         NULL;
+	sync_unlock(&store->damage_mu);
+	return count;
+}
+
 void store_segment_context(struct lsm *store, struct job_context *context)
 {
 	uint64_t total;
@@ -82,7 +114,7 @@ void store_segment_context(struct lsm *store, struct job_context *context)
 	context->segments = &store->segments;
 	context->new_segment = store_new_segment;
 	context->segment_let_go = store_let_segment_go;
-	context->segment_damage = &store->segment_damage;
+	context->segment_damaged = note_damage;
 	context->segment_bytes_written = &store->segment_bytes_written;
 }
 
@@ -114,6 +146,20 @@ static void mark_all_shared(struct lsm *store, const struct version *version,
 	for (unsigned l = 0; l < LSM_LEVELS; l++)
 		for (size_t i = 0; i < version->levels[l].count; i++)
 			mark_shared(store, version->levels[l].tables[i], known);
+}
+
+/* Nor is one emptied that would not become empty. */
+static void mark_damaged(struct lsm *store, struct segment_uses *known)
+{
+	sync_lock(&store->damage_mu);
+	for (size_t i = 0; i < store->damaged.count; i++) {
+		struct segment_use *use =
+		    segment_uses_find(known, store->damaged.items[i].id);
+
+		if (use != NULL)
+			use->shared = true;
+	}
+	sync_unlock(&store->damage_mu);
 }
 
 void store_collection_init(struct collection *c)
@@ -148,10 +194,11 @@ enum lsm_err store_collection_make(struct lsm *store,
 		c->garbage_bytes += collect_garbage(&c->known.items[i]);
 		c->live_bytes += c->known.items[i].bytes;
 	}
-	if (err == LSM_OK)
+	if (err == LSM_OK) {
 		mark_all_shared(store, version, &c->known);
+		mark_damaged(store, &c->known);
+	}
 	if (err == LSM_OK && store->options.segment_min_bytes > 0 &&
-	    !atomic_load(&store->segment_damage) &&
 	    relocate_bytes(store, &total) >= RELOCATE_MIN_BYTES)
 		err = collect_doomed(&c->known, &options, &c->doomed,
 		                     &c->movable);

@@ -76,6 +76,7 @@ static void segment_part(struct lsm *store, const struct version *version,
 	    atomic_load(&store->segment_bytes_written);
 	if (version_segments(version, &uses) == LSM_OK) {
 		stats->segments.files = uses.count;
+		stats->segments.damaged = store_damaged_segments(store, &uses);
 		for (size_t i = 0; i < uses.count; i++) {
 			const struct segment_use *use = &uses.items[i];
 

@@ -125,8 +125,6 @@ struct lsm {
 	atomic_uint_least64_t segment_bytes_written;        /* figure */
 	atomic_uint_least64_t large_since_sync; /* relaxed: bytes of large values
 	                                           since the last lsm_sync() */
-	atomic_bool segment_damage; /* a frame cannot be read: a segment that
-	                               it lies in stays, so collect none */
 	atomic_uint_least64_t space_asked_ns; /* when space_left was set */
 	atomic_int_least64_t space_left; /* bytes that may yet be admitted; both
 	                                    relaxed: asked for anew when low */
@@ -137,6 +135,10 @@ struct lsm {
 
 	struct slow slow; /* own synchronization */
 	struct view_slot view_slots[STORE_VIEW_SLOTS]; /* view.c */
+
+	struct sync_mutex damage_mu; /* a leaf */
+	struct segment_uses damaged; /* guarded by it: with a frame that cannot
+	                                be read, and so not emptied */
 
 	struct sync_mutex fork_mu; /* one export at a time */
 
@@ -545,6 +547,10 @@ struct fold_fn store_fold_fn(struct lsm *store);
 
 /* What a segment may grow to. */
 uint64_t store_segment_bytes(struct lsm *store);
+
+/* How many of them have a frame that a job could not read. */
+size_t store_damaged_segments(struct lsm *store,
+                              const struct segment_uses *known);
 
 /* Tell a job what it has to know of segments. */
 void store_segment_context(struct lsm *store, struct job_context *context);

@@ -60,6 +60,7 @@ static const struct row {
     {"segments", "files", "segments of large values", COUNT},
     {"segments", "bytes", "in segments", BYTES},
     {"segments", "garbage_bytes", "garbage in segments", BYTES},
+    {"segments", "damaged", "damaged segments", COUNT},
     {"branches", "count", "branches", COUNT},
     {"branches", "open", "open branches", COUNT},
     {"branches", "damaged", "damaged branches", COUNT},

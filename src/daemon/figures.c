@@ -152,6 +152,7 @@ static json_t *segments_part(const struct lsm_stats *stats, bool *failed)
 	add(part, "bytes", stats->segments.bytes, failed);
 	add(part, "live_bytes", stats->segments.live_bytes, failed);
 	add(part, "garbage_bytes", stats->segments.garbage_bytes, failed);
+	add(part, "damaged", stats->segments.damaged, failed);
 	add(part, "bytes_written", stats->segments.bytes_written, failed);
 	return part;
 }

@@ -450,6 +450,39 @@ START_TEST(export_has_the_segments_for_its_own)
 }
 END_TEST
 
+START_TEST(full_disk_leaves_what_was_to_be_emptied)
+{
+	enum lsm_err err;
+
+	write_round(1, 1);
+	compact_all(kit.store);
+	for (unsigned i = 0; i < KEYS; i++) {
+		if (i % 4 == 0)
+			continue;
+		put(kit.store, i, 2);
+		rounds[i] = 2;
+	}
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_log_begin();
+	kit_fail(&kit, FAULT_WRITE, ".seg", LSM_ERR_NOSPACE, -1);
+	err = lsm_compact(kit.store, lsm_sequence(kit.store), NULL);
+	ck_assert(err == LSM_OK || err == LSM_ERR_NOSPACE);
+	kit_wait_met(&kit, 1);
+	check_values();
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
+
+	kit_heal(&kit);
+	put(kit.store, 1, 3);
+	rounds[1] = 3;
+	compact_all(kit.store);
+	KIT_WAIT_UNTIL(stats_now().segments.garbage_bytes <
+	               KEYS / 2 * (uint64_t)LARGE);
+	check_values();
+	kit_reopen(&kit);
+	check_values();
+}
+END_TEST
+
 /* ---- damage ------------------------------------------------------------------ */
 
 static void flip_in_segment(size_t offset)
@@ -512,6 +545,51 @@ START_TEST(damaged_frame_stays_where_it_is)
 }
 END_TEST
 
+static bool is_in_pool(const char *name)
+{
+	return kit_files(kit.env, KIT_POOL, name) > 0;
+}
+
+START_TEST(damaged_segment_keeps_no_other_from_being_emptied)
+{
+	struct kit_names first = {.count = 0}, both = {.count = 0};
+	struct buf found = BUF_INIT;
+	const char *second;
+
+	write_round(1, 1);
+	compact_all(kit.store);
+	kit_close(&kit);
+	flip_in_segment(FILE_HEADER_BYTES + 200); /* of the first key */
+	kit_list(kit.env, KIT_POOL, ".seg", &first);
+	kit_log_begin();
+	kit_open(&kit);
+	for (unsigned i = 1; i < KEYS; i++)
+		put(kit.store, i, 2);
+	compact_all(kit.store);
+	kit_list(kit.env, KIT_POOL, ".seg", &both);
+	ck_assert_uint_eq(both.count, 2);
+	ck_assert_uint_eq(stats_now().segments.damaged, 1);
+	second = both.name[strcmp(both.name[0], first.name[0]) == 0];
+
+	for (unsigned i = 2; i < KEYS; i++)
+		put(kit.store, i, 3);
+	compact_all(kit.store);
+	KIT_WAIT_UNTIL(!is_in_pool(second));
+	ck_assert(is_in_pool(first.name[0]));
+	ck_assert_uint_eq(stats_now().segments.damaged, 1);
+	ASSERT_ERR(lsm_get(kit.store, NULL, key_of(0), &found), CORRUPT);
+	rounds[0] = 4;
+	put(kit.store, 0, 4);
+	rounds[1] = 2;
+	for (unsigned i = 2; i < KEYS; i++)
+		rounds[i] = 3;
+	compact_all(kit.store);
+	check_values();
+	KIT_WAIT_UNTIL(stats_now().segments.damaged == 0);
+	buf_release(&found);
+}
+END_TEST
+
 START_TEST(missing_segment_is_refused_at_open)
 {
 	struct kit_names names = {.count = 0};
@@ -564,8 +642,10 @@ int main(void)
 	tcase_add_test(tc, walk_over_keys_reads_no_segment);
 	tcase_add_test(tc, value_that_moved_meanwhile_is_found);
 	tcase_add_test(tc, export_has_the_segments_for_its_own);
+	tcase_add_test(tc, full_disk_leaves_what_was_to_be_emptied);
 	tcase_add_test(tc, damaged_frame_costs_its_own_value_alone);
 	tcase_add_test(tc, damaged_frame_stays_where_it_is);
+	tcase_add_test(tc, damaged_segment_keeps_no_other_from_being_emptied);
 	tcase_add_test(tc, missing_segment_is_refused_at_open);
 	tcase_add_test(tc, failed_segment_leaves_the_flush_to_be_tried_again);
 	suite_add_tcase(suite, tc);
