@@ -10,9 +10,10 @@ store=$scratch/store
 mnt=$scratch/mnt
 mib=1048576
 
-# $1 MiB that do not compress into the file $2, in writes of 64 KiB.
+# $1 MiB that do not compress into the file $2, in writes that are too small to be
+# placed in a segment at once.
 write_noise() {
-	dd if=/dev/urandom of="$2" bs=64K count=$(($1 * 16)) \
+	dd if=/dev/urandom of="$2" bs=32K count=$(($1 * 32)) \
 		iflag=fullblock status=none
 }
 
@@ -107,6 +108,16 @@ stop_mount "$mnt"
 start_mount "$store" "$mnt" memory=256M
 claim_number "credit is 64 MiB by default" \
 	"$(figure "$mnt" credit.limit_bytes)" -eq $((64 * mib))
+
+# ---- large writes -------------------------------------------------------------
+
+written=$(figure "$mnt" io.bytes_written)
+dd if=/dev/urandom of="$mnt/bulk" bs=1M count=16 iflag=fullblock conv=fsync \
+	status=none
+grown=$(($(figure "$mnt" io.bytes_written) - written))
+claim_number "large writes are written" "$grown" -ge $((16 * mib))
+claim_number "and that once" "$grown" -lt $((20 * mib))
+claim_number "segments.damaged is 0" "$(figure "$mnt" segments.damaged)" -eq 0
 
 # ---- credit, io, sequence: what is written -----------------------------------
 
