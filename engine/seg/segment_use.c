@@ -130,17 +130,6 @@ enum lsm_err segment_uses_add(struct segment_uses *uses,
 	return LSM_OK;
 }
 
-uint64_t segment_uses_bytes_beside(const struct segment_uses *uses,
-                                   struct file_id id)
-{
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < uses->count; i++)
-		if (!file_id_equal(uses->items[i].id, id))
-			bytes += uses->items[i].bytes;
-	return bytes;
-}
-
 bool segment_uses_equal(const struct segment_uses *a,
                         const struct segment_uses *b)
 {

@@ -49,10 +49,6 @@ void segment_uses_sum(struct segment_uses *uses);
 struct segment_use *segment_uses_find(const struct segment_uses *uses,
                                       struct file_id id);
 
-/* Of frames in all segments but `id`. */
-uint64_t segment_uses_bytes_beside(const struct segment_uses *uses,
-                                   struct file_id id);
-
 /* Of one table: same segments, frames and bytes. */
 bool segment_uses_equal(const struct segment_uses *a,
                         const struct segment_uses *b);

@@ -169,7 +169,6 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	struct lsm *store = running->store;
 	struct buf snapshots = BUF_INIT;
 	struct job_context context;
-	uint64_t start = sync_now_ns();
 	struct edit edit;
 	enum lsm_err err = store_job_context(store, &snapshots, &context);
 
@@ -185,9 +184,6 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 		err = store_install(store, &edit, NULL);
 	if (err == LSM_OK)
 		count_compaction(store, &edit, plan->trivial);
-	if (err == LSM_OK && !plan->trivial)
-		slow_compacted(store, edit_added_bytes(&edit),
-		               sync_now_ns() - start);
 	edit_release(&edit);
 	buf_release(&snapshots);
 	return err;

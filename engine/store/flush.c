@@ -115,19 +115,12 @@ static enum lsm_err write_generation(struct lsm *store, struct generation *gen,
 	return err;
 }
 
-/* `since_ns`: when the writing of them began. */
 static void count_flush(struct lsm *store, const struct generation *gen,
-                        const struct edit *edit, uint64_t since_ns)
+                        const struct edit *edit)
 {
-	uint64_t bytes = edit_added_bytes(edit), values = 0;
-
-	/* Those that were placed were written before. */
-	for (size_t i = 0; i < edit->added_count; i++)
-		values += segment_uses_bytes_beside(
-		    &edit->added[i].meta->info.segments, gen->log_id);
 	atomic_fetch_add(&store->flush_count, 1);
-	atomic_fetch_add(&store->flush_bytes, bytes);
-	slow_flushed(store, bytes + values, sync_now_ns() - since_ns);
+	atomic_fetch_add(&store->flush_bytes, edit_added_bytes(edit));
+	slow_flushed(store, memtable_bytes(gen->mem));
 }
 
 void store_end_of_flush(struct lsm *store, enum lsm_err err)
@@ -144,18 +137,16 @@ static enum lsm_err flush_one(struct lsm *store, struct generation *gen,
                               struct edit *edit)
 {
 	struct segment_uses uses;
-	uint64_t start;
 	enum lsm_err err;
 
 	segment_uses_init(&uses);
 	err = finish_segment(store, gen, &uses);
-	start = sync_now_ns();
 	if (err == LSM_OK)
 		err = write_generation(store, gen, &uses, edit);
 	segment_uses_release(&uses);
 	if (err != LSM_OK)
 		return err;
-	count_flush(store, gen, edit, start);
+	count_flush(store, gen, edit);
 	return store_install(store, edit, gen);
 }
 

@@ -12,7 +12,6 @@ enum {
 	DEPTH_STOP_TRIGGERS = 6,
 	DEBT_SLOW_BASES = 4, /* times the size of the base level */
 	DEBT_STOP_BASES = 16,
-	FLUSH_LEAST_BYTES = 64 << 10, /* to learn a rate from */
 };
 
 static uint32_t times(uint32_t value, uint32_t factor)
@@ -51,7 +50,7 @@ void slow_release(struct lsm *store)
 	sync_mutex_destroy(&store->slow.mu);
 }
 
-void slow_update(struct lsm *store, const struct version *version)
+void slow_update(struct lsm *store, struct version *version)
 {
 	struct slow *slow = &store->slow;
 	struct pick_options options;
@@ -60,29 +59,27 @@ void slow_update(struct lsm *store, const struct version *version)
 	store_pick_options(store, PICK_TRIGGER, &options);
 	debt = debt_of(version, &options);
 	atomic_store_explicit(&slow->depth, debt.depth, memory_order_relaxed);
+	sync_lock(&slow->mu);
+	pace_changed(&slow->flow, debt.depth, pick_l0_is_due(version, &options),
+	             sync_now_ns());
+	debt.depth = pace_depth(&slow->flow);
+	sync_unlock(&slow->mu);
 	if (!slow->off)
 		atomic_store_explicit(&slow->pressure,
 		                      pace_pressure(&debt, &slow->lines),
 		                      memory_order_relaxed);
 }
 
-void slow_flushed(struct lsm *store, uint64_t bytes, uint64_t ns)
+void slow_flushed(struct lsm *store, uint64_t bytes)
 {
 	struct slow *slow = &store->slow;
+	struct pick_options options;
 
-	if (bytes < FLUSH_LEAST_BYTES)
-		return;
+	store_pick_options(store, PICK_TRIGGER, &options);
+	if (bytes < options.small_bytes)
+		return; /* it does not count */
 	sync_lock(&slow->mu);
-	slow->flush_rate = pace_average(slow->flush_rate, bytes, ns);
-	sync_unlock(&slow->mu);
-}
-
-void slow_compacted(struct lsm *store, uint64_t bytes, uint64_t ns)
-{
-	struct slow *slow = &store->slow;
-
-	sync_lock(&slow->mu);
-	slow->compact_rate = pace_average(slow->compact_rate, bytes, ns);
+	pace_flushed(&slow->flow, bytes);
 	sync_unlock(&slow->mu);
 }
 
@@ -99,7 +96,7 @@ bool slow_would_wait(struct lsm *store)
 	if (pressure_of(slow) == 0)
 		return false;
 	sync_lock(&slow->mu);
-	would = slow->clock_ns > sync_now_ns();
+	would = pace_must_wait(slow->clock_ns, sync_now_ns());
 	sync_unlock(&slow->mu);
 	return would;
 }
@@ -113,9 +110,8 @@ uint64_t slow_take(struct lsm *store, uint64_t bytes)
 	if (pressure == 0)
 		return 0;
 	sync_lock(&slow->mu);
-	wait = pace_wait(
-	    &slow->clock_ns, sync_now_ns(), bytes,
-	    pace_rate(slow->flush_rate + slow->compact_rate, pressure));
+	wait = pace_wait(&slow->clock_ns, sync_now_ns(), bytes,
+	                 pace_rate(slow->flow.drain_rate, pressure));
 	sync_unlock(&slow->mu);
 	return wait;
 }

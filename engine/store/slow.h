@@ -38,7 +38,7 @@ struct slow {
 
 	struct sync_mutex mu;
 	/* Guarded by mu. */
-	uint64_t flush_rate, compact_rate; /* bytes a second, while they run */
+	struct pace_flow flow;
 	uint64_t clock_ns;
 	struct slow_waiter *head, *tail; /* by the time they are due */
 
@@ -57,12 +57,11 @@ void slow_init(struct lsm *store);
 void slow_release(struct lsm *store); /* nobody waits */
 
 /* What the store's tables amount to now: after each change of them. */
-void slow_update(struct lsm *store, const struct version *version);
+void slow_update(struct lsm *store, struct version *version);
 
-/* A flush, or a compaction, wrote so much: tables and values. Of a small one nothing
-   is learned: it says more of the disk's latency. */
-void slow_flushed(struct lsm *store, uint64_t bytes, uint64_t ns);
-void slow_compacted(struct lsm *store, uint64_t bytes, uint64_t ns);
+/* A memtable of so many bytes is about to become a table of L0. Of a small one
+   nothing is learned. */
+void slow_flushed(struct lsm *store, uint64_t bytes);
 
 /* Whether an admission would wait now. */
 bool slow_would_wait(struct lsm *store);
