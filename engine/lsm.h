@@ -475,9 +475,10 @@ LSM_MUST_CHECK enum lsm_err lsm_export(struct lsm *store, const char *path,
 LSM_MUST_CHECK enum lsm_err lsm_flush(struct lsm *store);
 
 struct lsm_compaction {
-	/* Told now and then, in the caller's thread, how many bytes are done of
-	   those that there are to do, as far as that is known: false cancels.
-	   Must not call the engine. NULL: nobody is told. */
+	/* Told now and then, in a thread of the compaction's own while the
+	   caller waits, how many bytes are done of those that there are to do,
+	   as far as that is known: false cancels. Must not call the engine.
+	   NULL: nobody is told. */
 	bool (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
 	void *ctx;
 };

@@ -13,11 +13,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum {
 	NS_PER_S = 1000000000,
 	THREAD_NAME_BYTES = 16, /* with its NUL; Linux allows no more */
+	NICE_MOST = 19,
 };
 
 /* What pthreads refuses is a misuse of ours. */
@@ -252,6 +254,23 @@ enum lsm_err sync_thread_start(struct sync_thread *thread, const char *name,
 	}
 	thread->started = true;
 	return LSM_OK;
+}
+
+void sync_give_way(int nice)
+{
+	const struct sched_param none = {0};
+	int now;
+
+	errno = 0;
+	now = getpriority(PRIO_PROCESS, 0); /* 0: of this thread alone */
+	if (errno != 0)
+		return;
+	/* Who may not do this goes on as it was; who was given another policy
+	   keeps it. */
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		(void)sched_setscheduler(0, SCHED_BATCH, &none);
+	(void)setpriority(PRIO_PROCESS, 0,
+	                  now + nice < NICE_MOST ? now + nice : NICE_MOST);
 }
 
 void sync_thread_join(struct sync_thread *thread)

@@ -85,6 +85,10 @@ LSM_MUST_CHECK enum lsm_err sync_thread_start(struct sync_thread *thread,
 /* Wait for its end; nothing when it was never started. */
 void sync_thread_join(struct sync_thread *thread);
 
+/* Have this thread give way to others by so much, 1 to 19 as nice(2) counts, and
+   not interrupt them when it wakes up. For good. A hint: nothing fails. */
+void sync_give_way(int nice);
+
 /* Processors that threads may run on; 1 where that is not known. */
 unsigned sync_processors(void);
 

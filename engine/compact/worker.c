@@ -31,6 +31,7 @@ enum job_state {
 
 struct lane {
 	struct worker_pool *pool; /* constant */
+	int nice;                 /* constant */
 	struct sync_cond work;    /* the head changed, or the pool stops */
 	struct worker_job *head;  /* guarded by pool->mu; soonest first */
 	unsigned running;         /* guarded by pool->mu */
@@ -119,6 +120,8 @@ static void lane_main(void *ctx)
 	struct worker_pool *pool = lane->pool;
 	struct worker_job *job;
 
+	if (lane->nice > 0)
+		sync_give_way(lane->nice);
 	sync_lock(&pool->mu);
 	while ((job = take(lane)) != NULL) {
 		job->state = JOB_RUNNING;
@@ -154,8 +157,16 @@ static enum lsm_err start_threads(struct lane *lane, const char *what,
 enum lsm_err worker_pool_create(const unsigned threads[WORKER_LANES],
                                 struct worker_pool **pool_out)
 {
-	static const char *const names[WORKER_LANES] = {
-	    "flush", "compact", "upkeep", "delete", "prompt"};
+	static const struct {
+		const char *name;
+		int nice;
+	} kinds[WORKER_LANES] = {
+	    [WORKER_FLUSH] = {"flush", WORKER_FLUSH_NICE},
+	    [WORKER_COMPACT] = {"compact", WORKER_COMPACT_NICE},
+	    [WORKER_UPKEEP] = {"upkeep", 0},
+	    [WORKER_DELETE] = {"delete", WORKER_DELETE_NICE},
+	    [WORKER_PROMPT] = {"prompt", 0},
+	};
 	struct worker_pool *pool;
 	enum lsm_err err = LSM_OK;
 
@@ -167,11 +178,12 @@ enum lsm_err worker_pool_create(const unsigned threads[WORKER_LANES],
 	sync_cond_init(&pool->cancelled);
 	for (size_t i = 0; i < WORKER_LANES; i++) {
 		pool->lanes[i].pool = pool;
+		pool->lanes[i].nice = kinds[i].nice;
 		sync_cond_init(&pool->lanes[i].work);
 	}
 
 	for (size_t i = 0; i < WORKER_LANES && err == LSM_OK; i++)
-		err = start_threads(&pool->lanes[i], names[i], threads[i]);
+		err = start_threads(&pool->lanes[i], kinds[i].name, threads[i]);
 	if (err != LSM_OK)
 		goto out;
 	*pool_out = pool;

@@ -32,6 +32,14 @@ enum worker_lane {
 	WORKER_LANES,
 };
 
+/* How much threads of a lane give way to those who want an answer (nice(2));
+   others do not. */
+enum {
+	WORKER_FLUSH_NICE = 5, /* writers may be waiting for credit */
+	WORKER_COMPACT_NICE = 10,
+	WORKER_DELETE_NICE = 10,
+};
+
 struct worker_pool;
 
 struct worker_job {

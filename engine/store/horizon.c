@@ -85,6 +85,36 @@ static enum lsm_err compact_old(struct lsm *store,
 	return err;
 }
 
+struct manual {
+	struct lsm *store;
+	struct compact_progress *progress;
+	enum lsm_err err;
+};
+
+static void run_manual(void *ctx)
+{
+	struct manual *manual = ctx;
+
+	sync_give_way(WORKER_COMPACT_NICE);
+	manual->err = compact_old(manual->store, manual->progress);
+}
+
+/* As a compaction in the background would, in a thread that gives way to those
+   who want an answer: the caller's cannot, since there is no way back. */
+static enum lsm_err compact_aside(struct lsm *store,
+                                  struct compact_progress *progress)
+{
+	struct manual manual = {store, progress, LSM_OK};
+	struct sync_thread thread;
+	enum lsm_err err =
+	    sync_thread_start(&thread, "lsm-manual", run_manual, &manual);
+
+	if (err != LSM_OK)
+		return err;
+	sync_thread_join(&thread);
+	return manual.err;
+}
+
 enum lsm_err lsm_compact(struct lsm *store, uint64_t up_to,
                          const struct lsm_compaction *how)
 {
@@ -100,7 +130,7 @@ enum lsm_err lsm_compact(struct lsm *store, uint64_t up_to,
 	if (err != LSM_OK)
 		return err;
 	atomic_fetch_add(&store->manual, 1);
-	err = compact_old(store, &progress);
+	err = compact_aside(store, &progress);
 	atomic_fetch_sub(&store->manual, 1);
 	worker_submit(store->runtime->workers, &store->compact_job, 0);
 	return err;

@@ -2,9 +2,11 @@
 /* test_worker.c: jobs run when due, once for each submission that counts, and
    never after they were cancelled. */
 #include <check.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/sync.h"
@@ -111,6 +113,57 @@ static void teardown(void)
 	worker_pool_destroy(pool);
 	pool = NULL;
 }
+
+/* ---- priorities ------------------------------------------------------------ */
+
+struct nice_probe {
+	struct worker_job job;
+	atomic_int nice, policy, done;
+};
+
+static void nice_run(struct worker_job *job)
+{
+	struct nice_probe *probe = (struct nice_probe *)job;
+
+	atomic_store(&probe->nice, getpriority(PRIO_PROCESS, (id_t)gettid()));
+	atomic_store(&probe->policy, sched_getscheduler(0));
+	atomic_store(&probe->done, 1);
+}
+
+/* How nice a thread of the lane is, more than we are. */
+static int niceness_of(enum worker_lane lane, int *policy_out)
+{
+	struct nice_probe probe = {.job = {.run = NULL}};
+
+	worker_job_init(&probe.job, lane, nice_run);
+	worker_submit(pool, &probe.job, 0);
+	for (int i = 0; i < HANG_MS && !atomic_load(&probe.done); i++)
+		sync_sleep_ns(NS_PER_MS);
+	ck_assert(atomic_load(&probe.done));
+	worker_cancel(pool, &probe.job);
+	*policy_out = atomic_load(&probe.policy);
+	return atomic_load(&probe.nice) - getpriority(PRIO_PROCESS, 0);
+}
+
+START_TEST(threads_of_long_jobs_give_way)
+{
+	int own = sched_getscheduler(0), policy;
+
+	if (getpriority(PRIO_PROCESS, 0) <= 19 - WORKER_COMPACT_NICE) {
+		ck_assert_int_eq(niceness_of(WORKER_FLUSH, &policy),
+		                 WORKER_FLUSH_NICE);
+		ck_assert_int_eq(niceness_of(WORKER_COMPACT, &policy),
+		                 WORKER_COMPACT_NICE);
+	}
+	ck_assert_int_ge(niceness_of(WORKER_FLUSH, &policy), 0);
+	ck_assert_int_eq(policy, own == SCHED_OTHER ? SCHED_BATCH : own);
+	ck_assert_int_eq(niceness_of(WORKER_UPKEEP, &policy), 0);
+	ck_assert_int_eq(policy, own);
+	ck_assert_int_eq(niceness_of(WORKER_PROMPT, &policy), 0);
+}
+END_TEST
+
+/* ---- running ---------------------------------------------------------------- */
 
 START_TEST(submitted_job_runs_once)
 {
@@ -460,6 +513,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, threads_of_long_jobs_give_way);
 	tcase_add_test(tc, submitted_job_runs_once);
 	tcase_add_test(tc, jobs_of_one_time_run_in_order_of_submission);
 	tcase_add_test(tc, submission_while_queued_does_not_add_a_run);
