@@ -386,6 +386,45 @@ START_TEST(failing_compactions_are_noticed)
 }
 END_TEST
 
+static size_t tables(void)
+{
+	struct lsm_stats stats;
+	size_t count = 0;
+
+	lsm_stats(kit.store, &stats);
+	for (unsigned level = 0; level < LSM_LEVELS; level++)
+		count += (size_t)stats.levels[level].files;
+	return count;
+}
+
+/* A compaction that meets a full disk loses nothing and leaves nothing, is tried
+   again, and comes to its end by itself once there is room. */
+START_TEST(compactions_go_on_when_a_full_disk_has_room_again)
+{
+	kit_create(&kit);
+	stop_compaction();
+	kit_fill(kit.store, "k", 100, "1");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fill(kit.store, "k", 100, "2");
+	ASSERT_OK(lsm_flush(kit.store));
+	kit_fail(&kit, FAULT_WRITE, ".sst", LSM_ERR_NOSPACE, -1);
+	let_compaction_go();
+	kit_wait_met(&kit, 3);
+	KIT_WAIT_UNTIL(atomic_load(&kit.store->slow.failing));
+	ck_assert_uint_eq(l0_tables(), 2);
+	kit_expect_filled(kit.store, "k", 100, "2");
+	kit_put(kit.store, "meanwhile", "1");
+	kit_heal(&kit);
+	KIT_WAIT_UNTIL(l0_tables() == 0);
+	KIT_WAIT_UNTIL(!atomic_load(&kit.store->slow.failing));
+	kit_expect_filled(kit.store, "k", 100, "2");
+	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") == tables());
+	kit_reopen(&kit);
+	kit_expect_filled(kit.store, "k", 100, "2");
+	kit_expect(kit.store, "meanwhile", "1");
+}
+END_TEST
+
 START_TEST(syncs_and_new_logs_are_counted)
 {
 	uint64_t before;
@@ -422,6 +461,7 @@ int main(void)
 	tcase_add_test(tc, flushes_are_not_held_while_compactions_fail);
 	tcase_add_test(tc, store_closes_with_a_flush_that_is_held);
 	tcase_add_test(tc, failing_compactions_are_noticed);
+	tcase_add_test(tc, compactions_go_on_when_a_full_disk_has_room_again);
 	tcase_add_test(tc, syncs_and_new_logs_are_counted);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
