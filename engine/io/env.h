@@ -96,9 +96,11 @@ struct env_ops {
 	enum lsm_err (*preallocate)(struct env_file *file, uint64_t offset,
 	                            uint64_t len);
 	/* Map `len` preallocated bytes from `offset` on of a file that was made
-	   with ENV_CREATE. NOT_SUPPORTED, unlogged, where that cannot be done,
-	   or where the filesystem might find later that it has no room for what
-	   is stored there. The file outlives the mapping. */
+	   with ENV_CREATE, to which nothing was written yet: they are zeros,
+	   and are brought into memory as such, so that storing to them costs
+	   nothing more. NOT_SUPPORTED, unlogged, where that cannot be done, or
+	   where the filesystem might find later that it has no room for what is
+	   stored there. The file outlives the mapping. */
 	enum lsm_err (*map)(struct env_file *file, uint64_t offset,
 	                    uint64_t len, struct env_map **map_out);
 	/* As write(), through the mapping, without a system call: whoever reads

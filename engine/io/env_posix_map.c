@@ -27,6 +27,12 @@
 #include "base/sync.h"
 #include "io/env_posix.h"
 
+enum { ZERO_BYTES = 256 << 10 };
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 struct posix_map {
 	struct env_map base;
 	const struct posix_handle *file; /* constant; not owned */
@@ -114,6 +120,29 @@ static bool keeps_reservations(int fd)
 	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC;
 }
 
+/*
+ * Write zeros where there are zeros: the kernel then takes memory by the large,
+ * and once, where a store would have it take and place each page. They do not
+ * count as written: what is stored there does.
+ */
+static bool bring_into_memory(int fd, uint64_t offset, uint64_t len)
+{
+	static const uint8_t zeros[ZERO_BYTES];
+
+	while (len > 0) {
+		size_t part = len < ZERO_BYTES ? (size_t)len : ZERO_BYTES;
+		ssize_t put = pwrite(fd, zeros, part, (off_t)offset);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0)
+			return false;
+		offset += (uint64_t)put;
+		len -= (uint64_t)put;
+	}
+	return true;
+}
+
 enum lsm_err posix_map(struct env_file *file, uint64_t offset, uint64_t len,
                        struct env_map **map_out)
 {
@@ -122,7 +151,8 @@ enum lsm_err posix_map(struct env_file *file, uint64_t offset, uint64_t len,
 	uint64_t skip;
 	void *bytes;
 
-	if (!keeps_reservations(f->fd) || !install_handler())
+	if (!keeps_reservations(f->fd) || !install_handler() ||
+	    !bring_into_memory(f->fd, offset, len))
 		return LSM_ERR_NOT_SUPPORTED;
 	map = calloc(1, sizeof(*map));
 	if (map == NULL)
@@ -137,6 +167,8 @@ enum lsm_err posix_map(struct env_file *file, uint64_t offset, uint64_t len,
 		free(map);
 		return LSM_ERR_NOT_SUPPORTED;
 	}
+	/* A hint, which older kernels do not know. */
+	(void)madvise(bytes, (size_t)(len + skip), MADV_POPULATE_WRITE);
 	map->base.env = file->env;
 	map->file = f;
 	map->bytes = bytes;

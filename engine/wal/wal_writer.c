@@ -12,14 +12,14 @@
  * told of success while bytes below its offset are lost. A waiter often finds
  * that the sync before its own has covered it.
  *
- * Written or mapped. A store into a mapping of the log costs no system call,
- * survives the process as a write does, and is a hundredth of its price; but
- * each sync write-protects the page at the end of the log, and the next store
- * there then costs a fault. So the first appends after a sync are written, and
- * only those beyond `map_after` stored: a log that is synced after each commit
- * is never mapped. Large groups are written too, since a page that is
- * first stored to costs a fault as well. Written first, the page at the end is
- * also in memory: a store never waits for the disk, nor meets its errors there.
+ * Written or stored. A store into a mapping of the log costs no system call,
+ * survives the process as a write does, and is a fraction of its price; but each
+ * sync write-protects the page at the end of the log, and the next store there
+ * then costs a fault. So the first appends after a sync are written, and only
+ * those beyond `map_after` stored, where room was made ready for it
+ * (wal/wal_room.h): a log that is synced after each commit never has any. Large
+ * groups are written too. A store never waits for the disk, nor meets its errors
+ * there: what is ready is in memory.
  */
 #include "wal/wal_writer.h"
 
@@ -30,28 +30,21 @@
 #include "base/sync.h"
 
 enum {
-	STEP_MAX_BYTES = WAL_STEP_MAX_BYTES,
 	WRITE_BEHIND_BYTES = 1 << 20,
 	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
-	MAP_MAX_BYTES = 1 << 10,    /* of a group; larger ones are written */
 };
 
 struct wal_writer {
 	/* Constant after create. */
 	struct env_file *file;
 	struct file_id id;
-	uint64_t step_bytes;
 	uint32_t map_after;
 
 	/* The appending thread's. */
 	struct buf frame;
-	uint64_t reserved_upto;
+	struct wal_room room;
 	uint64_t behind_upto; /* write-back was asked for up to here */
-	bool preallocates;
 	bool sealed;
-	bool maps;           /* it did not fail yet */
-	struct env_map *map; /* of what is reserved; NULL: none */
-	uint64_t map_end;
 	uint64_t seen_synced; /* `synced` at the last append */
 	unsigned since_sync;  /* appends since that changed */
 
@@ -80,58 +73,14 @@ static enum lsm_err fail(struct wal_writer *writer, enum lsm_err err)
 	return (enum lsm_err)before;
 }
 
-static uint64_t round_up(uint64_t bytes, uint64_t step)
-{
-	return (bytes + step - 1) / step * step;
-}
-
-static enum lsm_err preallocate_upto(struct wal_writer *writer, uint64_t upto)
-{
-	enum lsm_err err;
-
-	err = env_preallocate(writer->file, writer->reserved_upto,
-	                      upto - writer->reserved_upto);
-	if (err == LSM_OK)
-		writer->reserved_upto = upto;
-	return err;
-}
-
-/*
- * Grow by the log's own size, so that a busy log asks seldom and an idle one
- * stays small; on a disk too full for that, by no more than what is needed.
- */
-static enum lsm_err reserve_upto(struct wal_writer *writer, uint64_t needed)
-{
-	const uint64_t step = writer->step_bytes;
-	uint64_t grown = writer->reserved_upto;
-	uint64_t least;
-	enum lsm_err err;
-
-	if (!writer->preallocates || needed <= writer->reserved_upto)
-		return LSM_OK;
-	least = round_up(needed, step);
-	grown += grown < STEP_MAX_BYTES ? grown : STEP_MAX_BYTES;
-	grown = round_up(grown, step);
-	if (grown < least)
-		grown = least;
-
-	err = preallocate_upto(writer, grown);
-	if (err == LSM_ERR_NOSPACE && grown > least)
-		err = preallocate_upto(writer, least);
-	if (err == LSM_ERR_NOT_SUPPORTED) {
-		writer->preallocates = false;
-		err = LSM_OK;
-	}
-	return err;
-}
-
 static enum lsm_err write_header(struct wal_writer *writer,
                                  const struct file_header *header)
 {
 	uint8_t bytes[FILE_HEADER_BYTES];
 	enum lsm_err err;
 
-	err = reserve_upto(writer, FILE_HEADER_BYTES + WAL_RECORD_HEADER_BYTES);
+	err = wal_room_reserve(&writer->room,
+	                       FILE_HEADER_BYTES + WAL_RECORD_HEADER_BYTES);
 	if (err != LSM_OK)
 		return err;
 	file_header_encode(header, bytes);
@@ -158,10 +107,8 @@ enum lsm_err wal_writer_create(struct env_dir *pool,
 	if (writer == NULL)
 		return LSM_ERR_NOMEM;
 	writer->id = header->id;
-	writer->step_bytes = step_bytes;
-	writer->preallocates = step_bytes > 0;
 	writer->map_after = map_after;
-	writer->maps = map_after != UINT32_MAX;
+	wal_room_init(&writer->room, step_bytes, map_after != UINT32_MAX);
 	buf_init(&writer->frame);
 	sync_mutex_init(&writer->sync_mutex, SYNC_RANK_WAL);
 
@@ -169,6 +116,7 @@ enum lsm_err wal_writer_create(struct env_dir *pool,
 	err = env_open(pool, name, ENV_CREATE, &writer->file);
 	if (err != LSM_OK)
 		goto out;
+	writer->room.file = writer->file;
 	err = write_header(writer, header);
 	if (err != LSM_OK) {
 		/* A second failure is logged by the env; the first counts. */
@@ -188,7 +136,7 @@ void wal_writer_destroy(struct wal_writer *writer)
 {
 	if (writer == NULL)
 		return;
-	env_unmap(writer->map);
+	wal_room_release(&writer->room);
 	env_close(writer->file);
 	buf_release(&writer->frame);
 	sync_mutex_destroy(&writer->sync_mutex);
@@ -202,19 +150,24 @@ enum lsm_err wal_writer_reserve(struct wal_writer *writer, uint64_t bytes)
 	if (err != LSM_OK)
 		return err;
 	/* The end record has its place too, so that sealing needs no room. */
-	return reserve_upto(writer, wal_writer_size(writer) + bytes +
-	                                WAL_RECORD_HEADER_BYTES);
+	return wal_room_reserve(&writer->room, wal_writer_size(writer) + bytes +
+	                                           WAL_RECORD_HEADER_BYTES);
 }
 
-/* The log now reaches to `size`. */
+/*
+ * The log now reaches to `size`. A window that is still being filled is not
+ * written behind: its pages would be written twice, and each be faulted in again.
+ */
 static void grow_to(struct wal_writer *writer, uint64_t size)
 {
+	uint64_t filled = size & ~(uint64_t)(WAL_WINDOW_BYTES - 1);
+
 	atomic_store_explicit(&writer->size, size, memory_order_release);
 
-	if (size - writer->behind_upto >= WRITE_BEHIND_BYTES) {
+	if (filled >= writer->behind_upto + WRITE_BEHIND_BYTES) {
 		env_write_behind(writer->file, writer->behind_upto,
-		                 size - writer->behind_upto);
-		writer->behind_upto = size;
+		                 filled - writer->behind_upto);
+		writer->behind_upto = filled;
 	}
 }
 
@@ -274,25 +227,12 @@ static enum lsm_err write_group(struct wal_writer *writer,
 	return err;
 }
 
-/* ---- mapped ------------------------------------------------------------ */
+/* ---- stored ------------------------------------------------------------ */
 
-/* Map what is reserved from the end of the log on. */
-static void map_rest(struct wal_writer *writer)
-{
-	uint64_t size = wal_writer_size(writer);
-
-	env_unmap(writer->map);
-	if (env_map(writer->file, size, writer->reserved_upto - size,
-	            &writer->map) == LSM_OK)
-		writer->map_end = writer->reserved_upto;
-	else
-		writer->maps = false; /* whatever it was: there is write */
-}
-
-/* Whether the next `bytes` are to be stored; there is a mapping then. */
+/* Whether the next `bytes` are to be stored. */
 static bool may_store(struct wal_writer *writer, uint64_t bytes)
 {
-	uint64_t end = wal_writer_size(writer) + bytes;
+	uint64_t size = wal_writer_size(writer);
 	uint64_t synced = wal_writer_synced(writer);
 
 	if (synced != writer->seen_synced) {
@@ -303,12 +243,7 @@ static bool may_store(struct wal_writer *writer, uint64_t bytes)
 		writer->since_sync++;
 		return false;
 	}
-	if (!writer->maps || bytes > MAP_MAX_BYTES ||
-	    end > writer->reserved_upto)
-		return false;
-	if (writer->map == NULL || end > writer->map_end)
-		map_rest(writer);
-	return writer->map != NULL;
+	return wal_room_covers(&writer->room, size, bytes);
 }
 
 /* Padding stays what it is, the zeros of what was never written. */
@@ -324,10 +259,10 @@ static enum lsm_err store_group(struct wal_writer *writer,
 		uint8_t header[WAL_RECORD_HEADER_BYTES];
 
 		wal_record_header(writer->id, at, &record, header);
-		err = env_map_store(writer->map, at, header, sizeof(header));
-		if (err == LSM_OK && payloads[i].len > 0)
-			err = env_map_store(writer->map, at + sizeof(header),
-			                    payloads[i].data, payloads[i].len);
+		err = wal_room_store(&writer->room, at, header, sizeof(header));
+		if (err == LSM_OK)
+			err = wal_room_store(&writer->room, at + sizeof(header),
+			                     payloads[i].data, payloads[i].len);
 		at += wal_record_bytes(payloads[i].len);
 	}
 	if (err != LSM_OK)
@@ -397,8 +332,7 @@ enum lsm_err wal_writer_seal(struct wal_writer *writer)
 		return err;
 	/* From here the log is at its end, whatever its mode says. */
 	writer->sealed = true;
-	env_unmap(writer->map);
-	writer->map = NULL;
+	wal_room_release(&writer->room);
 	buf_release(&writer->frame);
 	err = env_seal(writer->file);
 	return err == LSM_OK ? LSM_OK : fail(writer, err);

@@ -15,9 +15,7 @@
 
 #include "io/env.h"
 #include "wal/record.h"
-
-/* A log is never preallocated further than this beyond what is needed. */
-enum { WAL_STEP_MAX_BYTES = 1 << 20 };
+#include "wal/wal_room.h"
 
 struct wal_writer;
 
@@ -26,7 +24,7 @@ struct wal_writer;
  * in the folder `pool`, under the name that file_name_format() gives it, with
  * its first step preallocated (step_bytes 0: nothing ever is) and its header
  * written. Neither the file nor the folder is synced. After each sync so many
- * appends are written before the log is mapped (UINT32_MAX: it never is).
+ * appends are written before others are stored (UINT32_MAX: none ever is).
  * On error no file is left.
  * Errors: those of env.
  */
