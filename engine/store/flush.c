@@ -126,8 +126,8 @@ static void count_flush(struct lsm *store, const struct generation *gen,
 void store_end_of_flush(struct lsm *store, enum lsm_err err)
 {
 	sync_lock(&store->tree_mu);
-	store->flush_tries++;
 	store->flush_err = err;
+	store->flush_err_try = store->flush_tries;
 	sync_broadcast(&store->changed);
 	sync_unlock(&store->tree_mu);
 }
@@ -197,6 +197,7 @@ enum lsm_err store_flush_oldest(struct lsm *store, bool *more_out)
 	/* A shared one may be taken out, and freed, by another thread. */
 	sync_lock(&store->tree_mu);
 	gen = store->oldest_sealed;
+	store->flush_tries++;
 	if (gen != NULL) {
 		log = gen->log_id;
 		shared = gen->shared;
@@ -267,29 +268,34 @@ void store_flush_run(struct worker_job *job)
 
 enum lsm_err lsm_flush(struct lsm *store)
 {
-	uint64_t last_try;
 	struct generation *newest;
-	enum lsm_err err = store_lead_and_seal(store);
+	enum lsm_err err;
+	uint64_t before;
 
+	/* First: what is sealed is flushed at once. */
+	sync_lock(&store->tree_mu);
+	before = store->flush_tries;
+	sync_unlock(&store->tree_mu);
+	/* Not after the pause of a try that failed. */
+	worker_submit(store->runtime->workers, &store->flush_job, 0);
+	err = store_lead_and_seal(store);
 	if (err != LSM_OK)
 		return err;
 	sync_lock(&store->tree_mu);
 	newest = store->newest_sealed;
-	last_try = store->flush_tries;
 	if (newest != NULL)
 		generation_ref(newest);
-	/* It has left the queue once the oldest one there is a later one. A
-	   store that failed flushes no more: look before waiting. */
-	while (newest != NULL && err == LSM_OK &&
-	       store->oldest_sealed != NULL &&
+	/* It has left the queue once the oldest one there is a later one. What
+	   went wrong before is no answer to this call, but to have failed for
+	   good is. */
+	while (newest != NULL && store->oldest_sealed != NULL &&
 	       store->oldest_sealed->last_seq <= newest->last_seq) {
 		err = atomic_load(&store->failed);
+		if (err == LSM_OK && store->flush_err_try > before)
+			err = store->flush_err;
 		if (err != LSM_OK)
 			break;
 		sync_wait(&store->changed, &store->tree_mu);
-		if (store->flush_tries != last_try)
-			err = store->flush_err;
-		last_try = store->flush_tries;
 	}
 	sync_unlock(&store->tree_mu);
 	generation_unref(newest);

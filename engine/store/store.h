@@ -107,7 +107,7 @@ struct lsm {
 	/* Atomics. */
 	atomic_uint_least64_t visible_seq; /* release, by the leader once the
 	                                      entries are linked */
-	_Atomic(enum lsm_err) failed; /* LSM_OK, or why nothing is written any
+	_Atomic(enum lsm_err) failed;  /* LSM_OK, or why nothing is written any
 	                                 more; set once */
 	atomic_uint_least64_t horizon; /* of state; stored before a job drops
 	                                  anything that is behind it */
@@ -175,8 +175,9 @@ struct lsm {
 	struct file_id landing; /* log that is being flushed, until its tables
 	                           have landed in other branches too */
 	struct lsm_snapshot *snapshots, *last_snapshot; /* ascending */
-	uint64_t flush_tries;                           /* ended, well or not */
-	enum lsm_err flush_err;                         /* of the last */
+	uint64_t flush_tries;   /* begun; one at a time */
+	enum lsm_err flush_err; /* of the last that ended */
+	uint64_t flush_err_try; /* which one that was */
 
 	/* Each its own job's. */
 	uint32_t flush_retry_ms, compact_retry_ms;

@@ -42,6 +42,9 @@ static struct fault_answer answer(void *ctx, const struct fault_call *call)
 		return answer;
 	answer.err = fault->err;
 	atomic_fetch_add(&fault->met, 1);
+	for (uint64_t deadline = kit_deadline();
+	     atomic_load(&fault->hold) && !kit_pause(deadline);)
+		;
 	return answer;
 }
 

@@ -39,6 +39,7 @@ struct kit_fault {
 	atomic_int skip;  /* so many that match pass first */
 	atomic_int times; /* so many fail; negative: all */
 	atomic_int met;   /* failed so far */
+	atomic_bool hold; /* those that fail do so once this is cleared */
 };
 
 struct kit {

@@ -137,6 +137,50 @@ START_TEST(flush_whose_folder_sync_fails_tries_again)
 }
 END_TEST
 
+/* One who calls lsm_flush(). */
+static enum lsm_err flushed;
+
+static void run_flush(void *ctx)
+{
+	(void)ctx;
+	flushed = lsm_flush(kit.store);
+}
+
+static size_t sealed_now(void)
+{
+	struct view *view = view_get(kit.store, NULL);
+	size_t count = view->sealed_count;
+
+	view_unref(view);
+	return count;
+}
+
+START_TEST(flush_does_not_answer_for_a_try_that_began_before)
+{
+	struct sync_thread thread;
+
+	kit_log_begin();
+	atomic_store(&kit.fault.hold, true);
+	kit_fail(&kit, FAULT_SYNC, ".sst", LSM_ERR_IO, 1);
+	kit_fill(kit.store, "k", KIT_MEMTABLE_BYTES / KIT_VALUE_BYTES, "first");
+	kit_wait_met(&kit, 1);
+	ck_assert_uint_eq(sealed_now(), 1);
+	ASSERT_OK(sync_thread_start(&thread, "flush", run_flush, NULL));
+	KIT_WAIT_UNTIL(sealed_now() == 2);
+	atomic_store(&kit.fault.hold, false);
+	sync_thread_join(&thread);
+	ASSERT_OK(flushed);
+	ck_assert(kit_log_has(KIT_PATH, "trying again"));
+	ck_assert_uint_eq(stats_now().log_bytes, 0);
+	/* One that fails in its time is told. */
+	kit_fail(&kit, FAULT_SYNC, ".sst", LSM_ERR_IO, -1);
+	kit_put(kit.store, "m", "1");
+	ASSERT_ERR(lsm_flush(kit.store), IO);
+	kit_heal(&kit);
+	ASSERT_OK(lsm_flush(kit.store));
+}
+END_TEST
+
 START_TEST(memtables_are_flushed_oldest_first)
 {
 	uint64_t seq = 0;
@@ -338,6 +382,7 @@ int main(void)
 	tcase_add_test(tc, flush_whose_sync_fails_tries_again);
 	tcase_add_test(tc, flush_whose_seal_fails_tries_again);
 	tcase_add_test(tc, flush_whose_folder_sync_fails_tries_again);
+	tcase_add_test(tc, flush_does_not_answer_for_a_try_that_began_before);
 	tcase_add_test(tc, memtables_are_flushed_oldest_first);
 	tcase_add_test(tc, close_whose_flush_fails_leaves_the_log);
 	suite_add_tcase(suite, tc);
