@@ -7,6 +7,8 @@
 
 #include "base/sync.h"
 
+enum { BEHIND_BYTES = 1 << 20 }; /* the disk is handed so much at a time */
+
 struct active_segment {
 	atomic_uint refs;
 
@@ -169,6 +171,18 @@ enum lsm_err active_segment_reserve(struct active_segment *segment,
 	return err;
 }
 
+/* Hand the disk what fills whole steps up to `end`. A writer beside may not be done
+   there: the rest then waits for the sync. */
+static void write_behind(struct active_segment *segment, uint64_t offset,
+                         uint64_t end)
+{
+	uint64_t from = offset - offset % BEHIND_BYTES;
+	uint64_t to = end - end % BEHIND_BYTES;
+
+	if (to > from)
+		env_write_behind(segment->file, from, to - from);
+}
+
 enum lsm_err active_segment_write(struct active_segment *segment,
                                   uint64_t offset, struct slice bytes)
 {
@@ -178,7 +192,7 @@ enum lsm_err active_segment_write(struct active_segment *segment,
 		err = env_write(segment->file, offset, bytes.data, bytes.len);
 	if (err != LSM_OK)
 		return fail(segment, err);
-	env_write_behind(segment->file, offset, bytes.len);
+	write_behind(segment, offset, offset + bytes.len);
 	return LSM_OK;
 }
 
