@@ -196,8 +196,10 @@ static enum lsm_err choose(struct lsm *store, struct version *version,
                            struct buf *cursor, struct collection *collection,
                            struct compact_plan *plan, bool *due_out)
 {
-	unsigned percent =
-	    options->why == PICK_ALL ? COLLECT_ALL_PERCENT : COLLECT_PERCENT;
+	bool tidy = options->why == PICK_PERIOD && atomic_load(&store->tidy);
+	unsigned percent = tidy || options->why == PICK_ALL
+	                       ? COLLECT_ALL_PERCENT
+	                       : COLLECT_PERCENT;
 	enum lsm_err err =
 	    store_collection_make(store, version, percent, collection);
 
@@ -209,6 +211,8 @@ static enum lsm_err choose(struct lsm *store, struct version *version,
 		err = pick_compaction(version, options, cursor, plan, due_out);
 	if (err == LSM_OK && !*due_out)
 		err = collect_pick(version, &collection->doomed, plan, due_out);
+	if (err == LSM_OK && !*due_out && tidy)
+		atomic_store(&store->tidy, false);
 	return err;
 }
 

@@ -131,6 +131,7 @@ enum lsm_err lsm_compact(struct lsm *store, uint64_t up_to,
 		return err;
 	atomic_fetch_add(&store->manual, 1);
 	err = compact_aside(store, &progress);
+	atomic_store(&store->tidy, err == LSM_OK);
 	atomic_fetch_sub(&store->manual, 1);
 	worker_submit(store->runtime->workers, &store->compact_job, 0);
 	return err;

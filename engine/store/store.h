@@ -118,6 +118,8 @@ struct lsm {
 	atomic_uint manual;   /* lsm_compact() runs: it also does what the job
 	                         would, which keeps away */
 	atomic_bool reclaim;  /* the disk is full: do not wait for the period */
+	atomic_bool tidy;     /* since lsm_compact(): the period empties segments
+	                         as that does, which others may have held */
 	atomic_bool places; /* the spare log is to have a segment */
 	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */

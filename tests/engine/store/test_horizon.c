@@ -9,6 +9,7 @@
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
+#include "tests/support/gen.h"
 
 enum { KEYS = 2000, FEW = 200, STEPS_MAX = 2000 };
 
@@ -357,6 +358,76 @@ START_TEST(compaction_can_be_cancelled_whenever_it_tells)
 }
 END_TEST
 
+/* ---- garbage that somebody held --------------------------------------- */
+
+enum { LARGE = 9000, LARGE_KEYS = 64, GONE_EVERY = 4 };
+
+static void put_large(unsigned i)
+{
+	static uint8_t bytes[LARGE]; /* of each key its own */
+	char key[16];
+	struct gen gen;
+	struct lsm_batch *batch;
+
+	gen_init(&gen, i + 1);
+	gen_bytes(&gen, bytes, sizeof(bytes));
+	snprintf(key, sizeof(key), "key%04u", i);
+	ASSERT_OK(lsm_batch_create(&batch));
+	ASSERT_OK(lsm_batch_put(batch, slice_str(key),
+	                        slice_make(bytes, sizeof(bytes))));
+	ASSERT_OK(lsm_write(kit.store, batch, NULL, NULL));
+	lsm_batch_destroy(batch);
+}
+
+static uint64_t garbage_bytes(void)
+{
+	struct lsm_stats stats;
+
+	lsm_stats(kit.store, &stats);
+	return stats.segments.garbage_bytes;
+}
+
+static void run_period(void)
+{
+	bool done = true;
+
+	while (done)
+		ASSERT_OK(store_compact_once(kit.store, PICK_PERIOD, NULL, NULL,
+		                             &done));
+}
+
+/* A quarter is too little to be collected by itself, but lsm_compact() was to. */
+START_TEST(period_collects_what_others_held_when_all_was_compacted)
+{
+	uint64_t gone = (uint64_t)LARGE_KEYS / GONE_EVERY * LARGE;
+
+	kit.options.segment_min_bytes = 1 << 10;
+	kit.options.memtable_bytes = 4 << 20;
+	kit.runtime_options.credit_bytes = 16 << 20;
+	kit_create(&kit);
+	for (unsigned i = 0; i < LARGE_KEYS; i++)
+		put_large(i);
+	ASSERT_OK(lsm_flush(kit.store));
+	ASSERT_OK(lsm_branch_create(kit.store, "holds", true, NULL));
+	for (unsigned i = 0; i < LARGE_KEYS; i += GONE_EVERY) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "key%04u", i);
+		kit_delete(kit.store, key);
+	}
+	ASSERT_OK(compact(lsm_sequence(kit.store)));
+	ck_assert_uint_ge(garbage_bytes(), gone);
+	ASSERT_OK(lsm_branch_delete(kit.store, "holds", false));
+	run_period();
+	ck_assert_uint_lt(garbage_bytes(), gone / 2);
+	for (unsigned i = 0; i < LARGE_KEYS; i += GONE_EVERY)
+		put_large(i);
+	ASSERT_OK(lsm_flush(kit.store));
+	run_period(); /* what came since is not collected so */
+	ck_assert(!atomic_load(&kit.store->tidy));
+}
+END_TEST
+
 /* ---- failures ---------------------------------------------------------- */
 
 START_TEST(failed_compaction_loses_nothing_and_can_be_repeated)
@@ -424,6 +495,8 @@ int main(void)
 	tcase_add_test(tc, export_takes_the_horizon_along_and_then_has_its_own);
 	tcase_add_test(tc, progress_goes_up_to_all);
 	tcase_add_test(tc, compaction_can_be_cancelled_whenever_it_tells);
+	tcase_add_test(tc,
+	               period_collects_what_others_held_when_all_was_compacted);
 	tcase_add_test(tc, failed_compaction_loses_nothing_and_can_be_repeated);
 	tcase_add_test(tc, unrecorded_horizon_expires_nobody);
 	suite_add_tcase(suite, tc);
