@@ -150,7 +150,7 @@ struct lsm_options {
 	uint32_t log_map_after;  /* commits after a sync that are written before
 	                               the log is mapped, and stored to without a
 	                               system call; UINT32_MAX: it never is;
-	                               0: 4 */
+	                               0: 32 */
 	size_t range_prefix_bytes; /* of a key: what ranges lie within, see
 	                               lsm_batch_delete_range(). 0: there are
 	                               none. Where there are, opening with

@@ -17,7 +17,7 @@ enum {
 	OPEN_LEVEL_BASE_BYTES = 256 << 20,
 	OPEN_L0_TRIGGER = 4,
 	OPEN_LOG_STEP_BYTES = 64 << 10,
-	OPEN_LOG_MAP_AFTER = 4,
+	OPEN_LOG_MAP_AFTER = 32,
 	OPEN_NOSPACE_WAIT_MS = 5000,
 	/* An arena block is at most this part of a memtable, so that what many
 	   writers reserve at once stays small against the pool. */

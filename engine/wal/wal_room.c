@@ -2,8 +2,9 @@
 #include "wal/wal_room.h"
 
 enum {
-	/* A window is as long as the log before it, within these. Whoever makes
-	   one waits for it: some 70 us for the largest. */
+	/* A window is as long as the log before it, and as what a sync finds,
+	   within these. Whoever makes one waits for it: some
+	   70 us for the largest. */
 	WINDOW_LEAST_BYTES = 16 << 10,
 	WINDOW_MOST_BYTES = WAL_WINDOW_BYTES,
 	/* A window has room for several, and ends with less unused. */
@@ -18,7 +19,7 @@ void wal_room_init(struct wal_room *room, uint64_t step_bytes, bool maps)
 	room->preallocates = step_bytes > 0;
 	room->maps = maps;
 	room->map = NULL;
-	room->map_end = 0;
+	room->map_end = room->map_len = 0;
 }
 
 void wal_room_release(struct wal_room *room)
@@ -79,37 +80,48 @@ enum lsm_err wal_room_reserve(struct wal_room *room, uint64_t needed)
  * disk together, lies in one window.
  */
 static uint64_t window_end(const struct wal_room *room, uint64_t at,
-                           uint64_t bytes)
+                           uint64_t bytes, uint64_t len)
 {
-	uint64_t len = WINDOW_LEAST_BYTES, end;
+	uint64_t end = round_up(at + bytes, len);
 
-	while (len < WINDOW_MOST_BYTES && len * 2 <= at)
-		len *= 2;
-	end = round_up(at + bytes, len);
 	return end < room->reserved_upto ? end : room->reserved_upto;
 }
 
-static void next_window(struct wal_room *room, uint64_t at, uint64_t bytes)
+static uint64_t window_len(uint64_t at, uint64_t per_sync)
 {
-	uint64_t end = window_end(room, at, bytes);
+	uint64_t len = WINDOW_LEAST_BYTES;
 
-	env_unmap(room->map);
-	if (env_map(room->file, at, end - at, &room->map) == LSM_OK)
-		room->map_end = end;
-	else
-		room->maps = false; /* whatever it was: there is write */
+	while (len < WINDOW_MOST_BYTES && len * 2 <= at && len * 2 <= per_sync)
+		len *= 2;
+	return len;
 }
 
-bool wal_room_covers(struct wal_room *room, uint64_t at, uint64_t bytes)
+static void next_window(struct wal_room *room, uint64_t at, uint64_t bytes,
+                        uint64_t len)
+{
+	uint64_t end = window_end(room, at, bytes, len);
+
+	env_unmap(room->map);
+	if (env_map(room->file, at, end - at, &room->map) == LSM_OK) {
+		room->map_end = end;
+		room->map_len = len;
+	} else {
+		room->maps = false; /* whatever it was: there is write */
+	}
+}
+
+bool wal_room_covers(struct wal_room *room, uint64_t at, uint64_t bytes,
+                     uint64_t per_sync)
 {
 	uint64_t end = at + bytes;
 
 	if (room->map != NULL && end <= room->map_end)
-		return true;
+		return room->map_len <= WINDOW_LEAST_BYTES ||
+		       room->map_len <= per_sync;
 	if (!room->maps || bytes > STORE_MOST_BYTES ||
 	    end > room->reserved_upto)
 		return false;
-	next_window(room, at, bytes);
+	next_window(room, at, bytes, window_len(at, per_sync));
 	return room->map != NULL && end <= room->map_end;
 }
 

@@ -36,7 +36,7 @@ struct wal_room {
 	bool preallocates;
 	bool maps;           /* it did not fail yet */
 	struct env_map *map; /* of the window; NULL: there is none */
-	uint64_t map_end;
+	uint64_t map_end, map_len;
 };
 
 /* step_bytes 0: nothing is ever reserved. `maps`: it may be made ready. The file
@@ -56,8 +56,11 @@ LSM_MUST_CHECK enum lsm_err wal_room_reserve(struct wal_room *room,
 /*
  * Whether the next `bytes` from `at` on, the end of the log, are ready to be
  * stored to. Makes the next window where they are few; many are better written.
+ * So are those of which a sync finds few, about `per_sync` bytes: what is stored to
+ * may go to the disk as one piece of the window's length.
  */
-bool wal_room_covers(struct wal_room *room, uint64_t at, uint64_t bytes);
+bool wal_room_covers(struct wal_room *room, uint64_t at, uint64_t bytes,
+                     uint64_t per_sync);
 
 /* Store bytes that it covers. Errors: those of env_map_store(). */
 LSM_MUST_CHECK enum lsm_err wal_room_store(struct wal_room *room, uint64_t at,

@@ -47,6 +47,7 @@ struct wal_writer {
 	bool sealed;
 	uint64_t seen_synced; /* `synced` at the last append */
 	unsigned since_sync;  /* appends since that changed */
+	uint64_t per_sync;    /* bytes that the last sync found, or the next will */
 
 	struct sync_mutex sync_mutex;
 
@@ -236,6 +237,7 @@ static bool may_store(struct wal_writer *writer, uint64_t bytes)
 	uint64_t synced = wal_writer_synced(writer);
 
 	if (synced != writer->seen_synced) {
+		writer->per_sync = synced - writer->seen_synced;
 		writer->seen_synced = synced;
 		writer->since_sync = 0;
 	}
@@ -243,7 +245,9 @@ static bool may_store(struct wal_writer *writer, uint64_t bytes)
 		writer->since_sync++;
 		return false;
 	}
-	return wal_room_covers(&writer->room, size, bytes);
+	if (size - synced > writer->per_sync)
+		writer->per_sync = size - synced;
+	return wal_room_covers(&writer->room, size, bytes, writer->per_sync);
 }
 
 /* Padding stays what it is, the zeros of what was never written. */
