@@ -92,7 +92,8 @@ struct env_ops {
 	void (*write_behind)(struct env_file *file, uint64_t offset,
 	                     uint64_t len);
 	/* Reserve zero bytes so that writing them cannot meet a full disk; the
-	   size grows. NOT_SUPPORTED, unlogged, where it cannot be done. */
+	   size grows, or on error stays. NOT_SUPPORTED, unlogged, where it
+	   cannot be done. */
 	enum lsm_err (*preallocate)(struct env_file *file, uint64_t offset,
 	                            uint64_t len);
 	/* Map `len` preallocated bytes from `offset` on of a file that was made

@@ -404,20 +404,38 @@ static void posix_write_behind(struct env_file *file, uint64_t offset,
 	                SYNC_FILE_RANGE_WRITE);
 }
 
+/* Some filesystems leave what they could reserve before the disk was full: that
+   goes back, since others need it, and since where a file ends may mean something.
+   Nobody writes behind its end meanwhile. */
+static void undo_preallocate(int fd, uint64_t size)
+{
+	struct stat now;
+
+	if (fstat(fd, &now) == 0 && (uint64_t)now.st_size > size &&
+	    ftruncate(fd, (off_t)size) != 0)
+		log_debug("what was reserved of a file stays");
+}
+
 static enum lsm_err posix_preallocate(struct env_file *file, uint64_t offset,
                                       uint64_t len)
 {
 	struct posix_handle *f = posix_file(file);
-	int rc;
+	uint64_t size;
+	int rc, sys;
+	enum lsm_err err = posix_size(file, &size);
 
+	if (err != LSM_OK)
+		return err;
 	do {
 		rc = fallocate(f->fd, 0, (off_t)offset, (off_t)len);
 	} while (rc != 0 && errno == EINTR);
 	if (rc == 0)
 		return LSM_OK;
-	if (errno == EOPNOTSUPP || errno == ENOSYS)
+	sys = errno;
+	if (sys == EOPNOTSUPP || sys == ENOSYS)
 		return LSM_ERR_NOT_SUPPORTED;
-	return posix_refuse_at(errno, "reserve space", f, offset);
+	undo_preallocate(f->fd, size);
+	return posix_refuse_at(sys, "reserve space", f, offset);
 }
 
 static enum lsm_err posix_seal(struct env_file *file)

@@ -28,8 +28,9 @@ static size_t max_step;        /* bytes that a read or write moves; 0: all */
 static unsigned interruptions; /* so many EINTR first */
 static int write_errno, sync_errno, link_errno, noreplace_errno;
 static int fallocate_errno;
-static int cached_errno;    /* of a read that is not to wait; 0: it reads */
-static size_t cached_bytes; /* that are cached of each read; 0: all */
+static off_t fallocate_part; /* bytes that a failing one leaves reserved */
+static int cached_errno;     /* of a read that is not to wait; 0: it reads */
+static size_t cached_bytes;  /* that are cached of each read; 0: all */
 static unsigned calls;
 
 static unsigned advised; /* how often neighbours were asked for; which, last */
@@ -110,6 +111,9 @@ int fallocate(int fd, int mode, off_t offset, off_t len)
 {
 	if (is_interrupted())
 		return -1;
+	if (fallocate_part != 0 &&
+	    syscall(SYS_fallocate, fd, mode, offset, fallocate_part) != 0)
+		return -1;
 	if (fallocate_errno != 0)
 		return fail_with(fallocate_errno);
 	return (int)syscall(SYS_fallocate, fd, mode, offset, len);
@@ -158,6 +162,7 @@ static void setup(void)
 	link_errno = 0;
 	noreplace_errno = 0;
 	fallocate_errno = 0;
+	fallocate_part = 0;
 	cached_errno = 0;
 	cached_bytes = 0;
 	advised = 0;
@@ -354,6 +359,27 @@ START_TEST(missing_preallocation_is_not_supported_unlogged)
 }
 END_TEST
 
+/* As ext4 leaves it. */
+START_TEST(preallocation_that_fails_midway_leaves_the_size)
+{
+	struct env_file *file = create("f");
+	char got[8];
+	uint64_t size;
+	size_t len;
+
+	ok(env_write(file, 0, "12345", 5));
+	fallocate_part = 4096;
+	fallocate_errno = ENOSPC;
+	ck_assert_int_eq(env_preallocate(file, 2, 10000), LSM_ERR_NOSPACE);
+	ok(env_size(file, &size));
+	ck_assert_uint_eq(size, 5);
+	ok(env_read(file, 0, got, sizeof(got), &len));
+	ck_assert_uint_eq(len, 5);
+	ck_assert_mem_eq(got, "12345", 5);
+	ok(env_close(file));
+}
+END_TEST
+
 START_TEST(modes_keep_others_out)
 {
 	struct env_file *file;
@@ -405,6 +431,7 @@ int main(void)
 	tcase_add_test(tc, a_refused_link_says_so_unlogged);
 	tcase_add_test(tc, rename_without_replacing_needs_no_support);
 	tcase_add_test(tc, missing_preallocation_is_not_supported_unlogged);
+	tcase_add_test(tc, preallocation_that_fails_midway_leaves_the_size);
 	tcase_add_test(tc, modes_keep_others_out);
 	tcase_add_test(tc, a_symbolic_link_is_not_followed);
 	suite_add_tcase(suite, tc);
