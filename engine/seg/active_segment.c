@@ -20,7 +20,7 @@ struct active_segment {
 	_Atomic(enum lsm_err) failed; /* the first error of write and sync */
 
 	struct sync_mutex mu;
-	struct sync_cond idle;
+	struct sync_cond changed; /* idle, or a sync has ended */
 	/* Guarded by mu. */
 	uint64_t bytes;  /* reserved; the file is as long */
 	uint64_t synced; /* of them; all written then */
@@ -28,6 +28,7 @@ struct active_segment {
 	struct segment_footer footer;
 	bool preallocates; /* until it cannot be done */
 	bool closed, finished;
+	bool syncing; /* somebody is */
 };
 
 /* ---- made and gone ---------------------------------------------------------- */
@@ -63,7 +64,7 @@ enum lsm_err active_segment_create(struct env_dir *pool, struct file_id id,
 	segment->synced = FILE_HEADER_BYTES; /* of no use alone */
 	segment->preallocates = true;
 	sync_mutex_init(&segment->mu, SYNC_RANK_WAL);
-	sync_cond_init(&segment->idle);
+	sync_cond_init(&segment->changed);
 	file_name_format(FILE_KIND_SEGMENT, id, name);
 	err = env_open(pool, name, ENV_CREATE, &segment->file);
 	if (err == LSM_OK)
@@ -89,7 +90,7 @@ void active_segment_unref(struct active_segment *segment)
 		return;
 	assert(segment->reservations == 0);
 	(void)env_close(segment->file); /* what counts was synced */
-	sync_cond_destroy(&segment->idle);
+	sync_cond_destroy(&segment->changed);
 	sync_mutex_destroy(&segment->mu);
 	free(segment);
 }
@@ -201,7 +202,7 @@ void active_segment_let_go(struct active_segment *segment)
 	sync_lock(&segment->mu);
 	assert(segment->reservations > 0);
 	if (--segment->reservations == 0)
-		sync_broadcast(&segment->idle);
+		sync_broadcast(&segment->changed);
 	sync_unlock(&segment->mu);
 }
 
@@ -222,7 +223,7 @@ void active_segment_await_idle(struct active_segment *segment)
 {
 	sync_lock(&segment->mu);
 	while (segment->reservations > 0)
-		sync_wait(&segment->idle, &segment->mu);
+		sync_wait(&segment->changed, &segment->mu);
 	sync_unlock(&segment->mu);
 }
 
@@ -234,27 +235,45 @@ void active_segment_reopen(struct active_segment *segment)
 	sync_unlock(&segment->mu);
 }
 
+/* Needs mu. */
+static void await_sync(struct active_segment *segment)
+{
+	while (segment->syncing)
+		sync_wait(&segment->changed, &segment->mu);
+}
+
+/*
+ * One at a time: the system reports a failed write-back once for an open file, so
+ * of two overlapping syncs one would be told of success while bytes are lost.
+ */
 enum lsm_err active_segment_sync(struct active_segment *segment)
 {
-	enum lsm_err err = atomic_load(&segment->failed);
 	uint64_t covers;
-	bool needless;
+	enum lsm_err err;
 
 	sync_lock(&segment->mu);
+	await_sync(segment);
+	err = atomic_load(&segment->failed);
+	if (err != LSM_OK || segment->finished ||
+	    segment->synced == segment->bytes)
+		goto out;
 	/* What is reserved may yet be written: that is for the next sync. */
 	covers = segment->reservations == 0 ? segment->bytes : segment->synced;
-	needless = segment->finished || segment->synced == segment->bytes;
+	segment->syncing = true;
 	sync_unlock(&segment->mu);
-	if (err != LSM_OK || needless)
-		return err;
+
 	err = env_sync(segment->file);
 	if (err != LSM_OK)
-		return fail(segment, err);
+		err = fail(segment, err);
+
 	sync_lock(&segment->mu);
-	if (segment->synced < covers)
+	segment->syncing = false;
+	if (err == LSM_OK && segment->synced < covers)
 		segment->synced = covers;
+	sync_broadcast(&segment->changed);
+out:
 	sync_unlock(&segment->mu);
-	return LSM_OK;
+	return err;
 }
 
 /* Needs mu. A full disk is met by the footer's write only, which may be tried
@@ -285,6 +304,7 @@ enum lsm_err active_segment_finish(struct active_segment *segment,
 
 	sync_lock(&segment->mu);
 	assert(segment->closed && segment->reservations == 0);
+	await_sync(segment);
 	if (!segment->finished)
 		err = finish(segment);
 	segment->finished = err == LSM_OK;

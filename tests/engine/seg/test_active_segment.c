@@ -5,6 +5,7 @@
  * stays failed, but for a full disk.
  */
 #include <check.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -258,6 +259,56 @@ START_TEST(full_disk_leaves_the_end_to_be_tried_again)
 }
 END_TEST
 
+/* The second sync, or the end, comes while the first one fails. */
+struct late {
+	struct sync_thread thread;
+	bool finishes;
+	atomic_bool done;
+	atomic_uint syncs;
+	enum lsm_err err;
+};
+
+static void run_late(void *ctx)
+{
+	struct late *late = ctx;
+	uint64_t bytes;
+
+	late->err = late->finishes ? active_segment_finish(segment, &bytes)
+	                           : active_segment_sync(segment);
+	atomic_store(&late->done, true);
+}
+
+static struct fault_answer fail_first_sync(void *ctx,
+                                           const struct fault_call *call)
+{
+	struct fault_answer answer = {LSM_OK, false};
+	struct late *late = ctx;
+
+	if (call->op != FAULT_SYNC || atomic_fetch_add(&late->syncs, 1) > 0)
+		return answer;
+	answer.err = sync_thread_start(&late->thread, "late", run_late, late);
+	for (int i = 0; i < 100 && !atomic_load(&late->done); i++)
+		sync_sleep_ns(1000000);
+	if (answer.err == LSM_OK)
+		answer.err = LSM_ERR_IO;
+	return answer;
+}
+
+START_TEST(nobody_passes_a_sync_that_fails)
+{
+	struct late late = {.finishes = _i == 1};
+	struct pointer pointer;
+
+	ck_assert_int_eq(place('a', &pointer), LSM_OK);
+	ck_assert(active_segment_close(segment));
+	env_fault_set_hook(env, fail_first_sync, &late);
+	ck_assert_int_eq(active_segment_sync(segment), LSM_ERR_IO);
+	sync_thread_join(&late.thread);
+	env_fault_set_hook(env, NULL, NULL);
+	ck_assert_int_eq(late.err, LSM_ERR_IO);
+}
+END_TEST
+
 START_TEST(footer_needs_no_room_of_its_own)
 {
 	struct pointer pointer;
@@ -335,6 +386,7 @@ int main(void)
 	tcase_add_test(tc, only_what_is_new_is_synced);
 	tcase_add_test(tc, failures_stay_but_for_a_full_disk);
 	tcase_add_test(tc, full_disk_leaves_the_end_to_be_tried_again);
+	tcase_add_loop_test(tc, nobody_passes_a_sync_that_fails, 0, 2);
 	tcase_add_test(tc, footer_needs_no_room_of_its_own);
 	tcase_add_test(tc, several_place_until_it_is_full);
 	suite_add_tcase(suite, tc);
