@@ -16,7 +16,7 @@ enum lsm_err lsm_batch_create(struct lsm_batch **batch_out)
 	*batch_out = NULL;
 	if (batch == NULL)
 		return LSM_ERR_NOMEM;
-	if (buf_resize(&batch->rep, BATCH_HEADER_BYTES) != LSM_OK) {
+	if (buf_resize(&batch->rep, BATCH_HEADER_MAX_BYTES) != LSM_OK) {
 		free(batch);
 		return LSM_ERR_NOMEM;
 	}
@@ -35,8 +35,8 @@ void lsm_batch_destroy(struct lsm_batch *batch)
 
 void lsm_batch_clear(struct lsm_batch *batch)
 {
-	batch->rep.len = BATCH_HEADER_BYTES;
-	batch->end = BATCH_HEADER_BYTES;
+	batch->rep.len = BATCH_HEADER_MAX_BYTES;
+	batch->end = BATCH_HEADER_MAX_BYTES;
 	batch->entries = 0;
 	batch->bytes = 0;
 	batch->merges = false;
@@ -111,7 +111,8 @@ enum lsm_err lsm_batch_delete_range(struct lsm_batch *batch,
 		return LSM_ERR_INVALID;
 	err = range_encode(range, &value);
 	if (err == LSM_OK)
-		err = batch_add(batch, KEY_RANGE_DELETE, prefix, buf_slice(&value));
+		err = batch_add(batch, KEY_RANGE_DELETE, prefix,
+		                buf_slice(&value));
 	if (err == LSM_OK)
 		batch->range_prefix_bytes = prefix.len;
 	buf_release(&value);
@@ -134,12 +135,30 @@ size_t lsm_batch_bytes(const struct lsm_batch *batch)
 	return batch->bytes;
 }
 
+/* Write the header so that it ends where the entries begin; where it begins. */
+static size_t write_header(struct lsm_batch *batch, uint64_t first_seq,
+                           uint8_t mask)
+{
+	uint8_t header[2 * VARINT_MAX_BYTES + 1];
+	size_t len = put_varint(header, first_seq);
+
+	len += put_varint(header + len,
+	                  (uint64_t)batch->entries * 2 + (mask != 0));
+	if (mask != 0)
+		header[len++] = mask;
+	assert(len <= BATCH_HEADER_MAX_BYTES);
+	memcpy(batch->rep.data + BATCH_HEADER_MAX_BYTES - len, header, len);
+	return BATCH_HEADER_MAX_BYTES - len;
+}
+
 enum lsm_err batch_finish(struct lsm_batch *batch, uint64_t first_seq,
                           struct slice *payload_out)
 {
 	uint8_t mask = 0;
+	size_t begin;
 	enum lsm_err err;
 
+	assert(first_seq <= KEY_SEQ_MAX);
 	batch->rep.len = batch->end; /* it may have been finished before */
 	err = buf_reserve(&batch->rep, LSM_COUNTERS * VARINT_MAX_BYTES);
 	if (err != LSM_OK)
@@ -152,23 +171,29 @@ enum lsm_err batch_finish(struct lsm_batch *batch, uint64_t first_seq,
 		if (err != LSM_OK)
 			return err;
 	}
-	put_u64(batch->rep.data, first_seq);
-	put_u32(batch->rep.data + 8, (uint32_t)batch->entries);
-	batch->rep.data[12] = mask;
-	*payload_out = buf_slice(&batch->rep);
+	begin = write_header(batch, first_seq, mask);
+	*payload_out =
+	    slice_make(batch->rep.data + begin, batch->rep.len - begin);
 	return LSM_OK;
 }
 
 enum lsm_err batch_reader_init(struct batch_reader *reader,
                                struct slice payload)
 {
+	uint64_t count;
+	bool counts;
+
 	reader->cursor = cursor_make(payload);
-	reader->first_seq = cursor_u64(&reader->cursor);
-	reader->entries = cursor_u32(&reader->cursor);
-	reader->counter_mask = cursor_u8(&reader->cursor);
-	if (reader->cursor.bad || reader->first_seq == 0 ||
-	    reader->first_seq > KEY_SEQ_MAX - reader->entries)
+	reader->first_seq = cursor_varint(&reader->cursor);
+	count = cursor_varint(&reader->cursor);
+	counts = count % 2 != 0;
+	reader->counter_mask = counts ? cursor_u8(&reader->cursor) : 0;
+	count /= 2;
+	if (reader->cursor.bad || count > UINT32_MAX ||
+	    counts != (reader->counter_mask != 0) || reader->first_seq == 0 ||
+	    reader->first_seq > KEY_SEQ_MAX - count)
 		return LSM_ERR_CORRUPT;
+	reader->entries = (uint32_t)count;
 	return LSM_OK;
 }
 
@@ -182,8 +207,8 @@ enum lsm_err batch_reader_next(struct batch_reader *reader,
 
 	*key_out = cursor_prefixed(&reader->cursor);
 	*value_out = cursor_prefixed(&reader->cursor);
-	if (reader->cursor.bad || kind > KEY_POINTER ||
-	    key_out->len == 0 || key_out->len > LSM_KEY_MAX_BYTES ||
+	if (reader->cursor.bad || kind > KEY_POINTER || key_out->len == 0 ||
+	    key_out->len > LSM_KEY_MAX_BYTES ||
 	    value_out->len > LSM_VALUE_MAX_BYTES)
 		return LSM_ERR_CORRUPT;
 	if (kind == KEY_RANGE_DELETE &&

@@ -3,8 +3,9 @@
  * batch.h: changes that are applied together, in the form in which the log keeps
  * them (docs/format.md).
  *
- *   batch = u64 first sequence, u32 entries, u8 mask of counters, entries,
- *           a signed varint for each counter in the mask
+ *   batch = varint first sequence, varint 2 * entries (+ 1 where counters change),
+ *           u8 mask of counters if so, entries, a signed varint for each
+ *           counter in the mask
  *   entry = u8 kind, varint key length, key, varint value length, value
  *
  * Entry i has the sequence number first + i.
@@ -14,11 +15,13 @@
 
 #include "base/key.h"
 
-enum { BATCH_HEADER_BYTES = 8 + 4 + 1 };
+enum { BATCH_HEADER_MAX_BYTES = 8 + 5 + 1 };
 
 struct lsm_batch {
-	struct buf rep; /* header and entries; counters once it is finished */
-	size_t end;     /* of the entries in rep */
+	/* Room for the header, which ends where the room does, and entries;
+	   counters once it is finished. */
+	struct buf rep;
+	size_t end; /* of the entries in rep */
 	size_t entries;
 	size_t bytes;              /* of keys and values */
 	bool merges;               /* it holds a merge operand */

@@ -2,12 +2,12 @@
 /*
  * record.c: the header of a record, in bytes:
  *
- *   0   u32 magic         8   u8 type     16  u64 synced_upto
- *   4   u32 payload len   9   7 zeros     24  u64 checksum
+ *   u8 tag, v payload len, where it promises (v distance, u16 proof), u64 checksum
  *
- * The checksum runs over the header before it and then over the payload: the
- * sum of the first seeds the second, so that neither has to be copied to stand
- * beside the other. Padding carries nothing and is not looked at.
+ * The distance is how far the log was synced, counted back from the record. The
+ * checksum runs over the payload, seeded with place and tag; where there is a
+ * promise, also with all that stands before the proof. The proof is the low
+ * bits of that seed.
  */
 #include "wal/record.h"
 
@@ -16,126 +16,151 @@
 #include "base/checksum.h"
 #include "base/coding.h"
 
+/* On disk. Frozen. None of these bytes is one of a text in UTF-8, and zero, which
+   room is filled with, is none of them. */
 enum {
-	RECORD_MAGIC = 0x63657277, /* "wrec" */
-	TYPE_OFFSET = 8,
-	SYNCED_OFFSET = 16,
-	CHECKSUM_OFFSET = 24,
+	TAG_BASE = 0xf8,    /* | enum wal_record_type */
+	TAG_PROMISES = 0x4, /* | this where the record promises */
+	TAG_TYPE_MASK = 0x3,
 };
 
-_Static_assert(CHECKSUM_OFFSET + 8 == WAL_RECORD_HEADER_BYTES,
-               "the checksum ends the header");
-_Static_assert(WAL_RECORD_HEADER_BYTES % WAL_RECORD_ALIGN_BYTES == 0,
-               "a record without payload needs no padding");
+struct header {
+	uint8_t tag;
+	uint64_t payload_len;
+	uint64_t synced_upto;
+	uint64_t seed; /* of the checksum */
+	uint64_t checksum;
+	size_t bytes;
+};
 
 size_t wal_record_bytes(size_t payload_len)
 {
-	const size_t mask = WAL_RECORD_ALIGN_BYTES - 1;
-
-	return (WAL_RECORD_HEADER_BYTES + payload_len + mask) & ~mask;
+	return WAL_RECORD_HEADER_MAX_BYTES + payload_len;
 }
 
-static uint64_t record_checksum(struct file_id id, uint64_t offset,
-                                const uint8_t *header, struct slice payload)
+static uint64_t place_seed(struct file_id id, uint64_t offset, uint8_t tag)
 {
-	uint64_t seed =
-	    checksum_place(id.creator, id.number, offset, header[TYPE_OFFSET]);
-
-	seed = checksum_seeded(slice_make(header, CHECKSUM_OFFSET), seed);
-	return checksum_seeded(payload, seed);
+	return checksum_place(id.creator, id.number, offset, tag);
 }
 
-void wal_record_header(struct file_id id, uint64_t offset,
-                       const struct wal_record *record,
-                       uint8_t header[WAL_RECORD_HEADER_BYTES])
+size_t wal_record_header(struct file_id id, uint64_t offset,
+                         const struct wal_record *record,
+                         uint8_t header[WAL_RECORD_HEADER_MAX_BYTES])
 {
+	const bool promises = record->synced_upto > 0;
+	uint64_t seed;
+	size_t len = 1;
+
 	assert(record->payload.len <= WAL_PAYLOAD_MAX_BYTES);
-	assert(offset % WAL_RECORD_ALIGN_BYTES == 0);
+	assert(record->synced_upto <= offset);
 
-	memset(header, 0, WAL_RECORD_HEADER_BYTES);
-	put_u32(header, RECORD_MAGIC);
-	put_u32(header + 4, (uint32_t)record->payload.len);
-	header[TYPE_OFFSET] = (uint8_t)record->type;
-	put_u64(header + SYNCED_OFFSET, record->synced_upto);
-	put_u64(header + CHECKSUM_OFFSET,
-	        record_checksum(id, offset, header, record->payload));
+	header[0] = (uint8_t)(TAG_BASE | record->type);
+	if (promises)
+		header[0] |= TAG_PROMISES;
+	seed = place_seed(id, offset, header[0]);
+	len += put_varint(header + len, record->payload.len);
+	if (promises) {
+		len += put_varint(header + len, offset - record->synced_upto);
+		seed = checksum_seeded(slice_make(header, len), seed);
+		put_u16(header + len, (uint16_t)seed);
+		len += 2;
+	}
+	put_u64(header + len, checksum_seeded(record->payload, seed));
+	return len + 8;
 }
 
 enum lsm_err wal_record_encode(struct file_id id, uint64_t offset,
                                const struct wal_record *record, struct buf *out)
 {
-	const size_t total = wal_record_bytes(record->payload.len);
-	const size_t used = WAL_RECORD_HEADER_BYTES + record->payload.len;
-	enum lsm_err err;
-	uint8_t *p;
+	uint8_t header[WAL_RECORD_HEADER_MAX_BYTES];
+	size_t len = wal_record_header(id, offset, record, header);
+	enum lsm_err err = buf_reserve(out, len + record->payload.len);
 
-	err = buf_reserve(out, total);
-	if (err != LSM_OK)
-		return err;
-
-	p = out->data + out->len;
-	wal_record_header(id, offset, record, p);
-	if (record->payload.len > 0)
-		memcpy(p + WAL_RECORD_HEADER_BYTES, record->payload.data,
-		       record->payload.len);
-	memset(p + used, 0, total - used);
-	out->len += total;
-	return LSM_OK;
+	if (err == LSM_OK)
+		err = buf_append(out, header, len);
+	if (err == LSM_OK)
+		err = buf_append_slice(out, record->payload);
+	return err;
 }
 
-/* Whether the header could be one, before its checksum is believed. */
-static bool header_is_plausible(const uint8_t *p, uint64_t offset)
+/* The distance and the proof of a record that promises. */
+static bool read_promise(struct file_id id, uint64_t offset, struct slice bytes,
+                         struct cursor *c, struct header *out)
 {
-	const uint32_t len = get_u32(p + 4);
+	uint64_t distance = cursor_varint(c);
+	size_t before = (size_t)(c->p - bytes.data);
+	uint16_t proof = cursor_u16(c);
 
-	if (get_u32(p) != RECORD_MAGIC || len > WAL_PAYLOAD_MAX_BYTES)
+	if (c->bad || distance >= offset)
 		return false;
-	for (size_t i = TYPE_OFFSET + 1; i < SYNCED_OFFSET; i++) {
-		if (p[i] != 0)
-			return false;
-	}
-	if (get_u64(p + SYNCED_OFFSET) > offset)
-		return false;
-	switch (p[TYPE_OFFSET]) {
-	case WAL_RECORD_DATA:
-		return true;
-	case WAL_RECORD_END:
-		return len == 0;
+	out->synced_upto = offset - distance;
+	out->seed = checksum_seeded(slice_make(bytes.data, before),
+	                            place_seed(id, offset, out->tag));
+	return (uint16_t)out->seed == proof;
+}
+
+/* Read the header, before its checksum is believed; whether it could be one. */
+static bool read_header(struct file_id id, uint64_t offset, struct slice bytes,
+                        struct header *out)
+{
+	struct cursor c = cursor_make(bytes);
+
+	out->tag = cursor_u8(&c);
+	switch (out->tag & ~TAG_PROMISES) {
+	case TAG_BASE | WAL_RECORD_DATA:
+	case TAG_BASE | WAL_RECORD_END:
+		break;
 	default:
 		return false;
 	}
+	out->payload_len = cursor_varint(&c);
+	if (out->payload_len > WAL_PAYLOAD_MAX_BYTES ||
+	    ((out->tag & TAG_TYPE_MASK) == WAL_RECORD_END &&
+	     out->payload_len > 0))
+		return false;
+	out->synced_upto = 0;
+	if ((out->tag & TAG_PROMISES) != 0) {
+		if (!read_promise(id, offset, bytes, &c, out))
+			return false;
+	} else {
+		out->seed = place_seed(id, offset, out->tag);
+	}
+	out->checksum = cursor_u64(&c);
+	out->bytes = (size_t)(c.p - bytes.data);
+	return !c.bad;
 }
 
-bool wal_record_peek(uint64_t offset, struct slice bytes, size_t *total_out,
-                     uint64_t *synced_upto_out)
+bool wal_record_peek(struct file_id id, uint64_t offset, struct slice bytes,
+                     size_t *total_out, uint64_t *synced_upto_out)
 {
-	if (bytes.len < WAL_RECORD_HEADER_BYTES ||
-	    !header_is_plausible(bytes.data, offset))
+	struct header header;
+
+	/* Asked for offset after offset, of which most hold zeros. */
+	if (bytes.len == 0 || bytes.data[0] < TAG_BASE ||
+	    !read_header(id, offset, bytes, &header))
 		return false;
-	*total_out = wal_record_bytes(get_u32(bytes.data + 4));
-	*synced_upto_out = get_u64(bytes.data + SYNCED_OFFSET);
+	*total_out = header.bytes + (size_t)header.payload_len;
+	*synced_upto_out = header.synced_upto;
 	return true;
 }
 
 bool wal_record_decode(struct file_id id, uint64_t offset, struct slice bytes,
                        struct wal_record *record_out, size_t *used_out)
 {
+	struct header header;
 	struct slice payload;
-	uint64_t synced_upto;
-	size_t total;
 
-	if (!wal_record_peek(offset, bytes, &total, &synced_upto) ||
-	    bytes.len < total)
+	if (!read_header(id, offset, bytes, &header) ||
+	    bytes.len - header.bytes < header.payload_len)
 		return false;
-	payload = slice_make(bytes.data + WAL_RECORD_HEADER_BYTES,
-	                     get_u32(bytes.data + 4));
-	if (record_checksum(id, offset, bytes.data, payload) !=
-	    get_u64(bytes.data + CHECKSUM_OFFSET))
+	payload =
+	    slice_make(bytes.data + header.bytes, (size_t)header.payload_len);
+	if (checksum_seeded(payload, header.seed) != header.checksum)
 		return false;
 
-	record_out->type = (enum wal_record_type)bytes.data[TYPE_OFFSET];
-	record_out->synced_upto = synced_upto;
+	record_out->type = (enum wal_record_type)(header.tag & TAG_TYPE_MASK);
+	record_out->synced_upto = header.synced_upto;
 	record_out->payload = payload;
-	*used_out = total;
+	*used_out = header.bytes + payload.len;
 	return true;
 }

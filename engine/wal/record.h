@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * record.h: the framing of one log record: length, type, how far the log had
+ * record.h: the framing of one log record: type, length, how far the log had
  * been synced, checksum. docs/format.md has the bytes.
  *
- * Records follow one another from offset FILE_HEADER_BYTES, each padded with
- * zeros to a multiple of 8, so that a reader that met a bad one can look for a
- * later one at every multiple of 8. The checksum is seeded with log, offset and
- * type, so that a record of another log or another place is never taken for
- * one.
+ * Records follow one another from offset FILE_HEADER_BYTES without a gap. The
+ * checksum is seeded with log, offset and type, so that a record of another log
+ * or another place is never taken for one. One that promises how far the log was
+ * synced can be told, by its header alone, from other bytes: a reader that met a
+ * bad record looks for one at every offset behind it.
  */
 #ifndef LSM_WAL_RECORD_H
 #define LSM_WAL_RECORD_H
@@ -21,24 +21,25 @@ enum wal_record_type {
 };
 
 enum {
-	WAL_RECORD_HEADER_BYTES = 32,
-	WAL_RECORD_ALIGN_BYTES = 8,
+	WAL_RECORD_HEADER_MAX_BYTES = 1 + 4 + 10 + 2 + 8,
 	WAL_PAYLOAD_MAX_BYTES = 65 << 20,
 };
 
 struct wal_record {
 	enum wal_record_type type;
-	uint64_t synced_upto; /* offset below which the log was durable */
+	/* Offset below which the log was durable; 0: the record says nothing. */
+	uint64_t synced_upto;
 	struct slice payload;
 };
 
-/* Bytes of a record with such a payload, padding included. */
+/* The most bytes that a record with such a payload may have. */
 size_t wal_record_bytes(size_t payload_len);
 
-/* The header of the record that will stand at `offset` of log `id`. */
-void wal_record_header(struct file_id id, uint64_t offset,
-                       const struct wal_record *record,
-                       uint8_t header[WAL_RECORD_HEADER_BYTES]);
+/* The header of the record that will stand at `offset` of log `id`; returns its
+   length. */
+size_t wal_record_header(struct file_id id, uint64_t offset,
+                         const struct wal_record *record,
+                         uint8_t header[WAL_RECORD_HEADER_MAX_BYTES]);
 
 /* Append that record. Errors: NOMEM. */
 LSM_MUST_CHECK enum lsm_err wal_record_encode(struct file_id id,
@@ -48,11 +49,11 @@ LSM_MUST_CHECK enum lsm_err wal_record_encode(struct file_id id,
 
 /*
  * Look at the header of the record that `bytes` may begin with: how long it
- * would be and what it would promise. Nothing is proven yet. False: there is
- * none.
+ * would be and what it would promise. Nothing is proven yet; but of bytes that
+ * are no record few seem to promise anything. False: there is none.
  */
-bool wal_record_peek(uint64_t offset, struct slice bytes, size_t *total_out,
-                     uint64_t *synced_upto_out);
+bool wal_record_peek(struct file_id id, uint64_t offset, struct slice bytes,
+                     size_t *total_out, uint64_t *synced_upto_out);
 
 /*
  * Decode the record at the start of `bytes`, which begin at `offset` of the

@@ -2,9 +2,9 @@
 /*
  * wal_reader.c: a window slides over the file and grows to the largest record.
  *
- * Behind the first record that is not whole, every multiple of 8 may begin one
- * that was written later: its promise counts, its payload does not. Only
- * headers that promise more than is known are worth a checksum, which keeps
+ * Behind the first record that is not whole, every offset may begin one that was
+ * written later: its promise counts, its payload does not. Only headers that
+ * promise more than is known are worth the checksum of a payload, which keeps
  * that search short.
  */
 #include "wal/wal_reader.h"
@@ -106,10 +106,11 @@ static enum lsm_err read_record(struct wal_reader *reader, uint64_t offset,
 	size_t total;
 
 	*whole_out = false;
-	err = view(reader, offset, WAL_RECORD_HEADER_BYTES, &bytes);
+	err = view(reader, offset, WAL_RECORD_HEADER_MAX_BYTES, &bytes);
 	if (err != LSM_OK)
 		return err;
-	if (!wal_record_peek(offset, bytes, &total, &synced_upto) ||
+	if (!wal_record_peek(reader->header.id, offset, bytes, &total,
+	                     &synced_upto) ||
 	    total > reader->file_bytes - offset)
 		return LSM_OK;
 	err = view(reader, offset, total, &bytes);
@@ -122,22 +123,25 @@ static enum lsm_err read_record(struct wal_reader *reader, uint64_t offset,
 
 /*
  * The first offset from `offset` on, within the window, whose header promises
- * more than is known; or where the window leaves off.
+ * more than is known; or where the window leaves off, or holds no whole header
+ * for sure.
  */
 static uint64_t skip_to_candidate(const struct wal_reader *reader,
                                   uint64_t offset, struct slice bytes,
                                   bool *found_out)
 {
+	bool last = offset + bytes.len >= reader->file_bytes;
+	size_t least = last ? 1 : WAL_RECORD_HEADER_MAX_BYTES;
 	size_t at = 0;
 
 	*found_out = false;
-	for (; bytes.len - at >= WAL_RECORD_HEADER_BYTES;
-	     at += WAL_RECORD_ALIGN_BYTES) {
+	for (; bytes.len - at >= least; at++) {
 		struct slice rest = slice_make(bytes.data + at, bytes.len - at);
 		uint64_t synced_upto;
 		size_t total;
 
-		if (wal_record_peek(offset + at, rest, &total, &synced_upto) &&
+		if (wal_record_peek(reader->header.id, offset + at, rest,
+		                    &total, &synced_upto) &&
 		    synced_upto > reader->promise) {
 			*found_out = true;
 			break;
@@ -158,8 +162,8 @@ static enum lsm_err look_behind(struct wal_reader *reader)
 		enum lsm_err err;
 		size_t used;
 
-		err = view(reader, offset, WAL_RECORD_HEADER_BYTES, &bytes);
-		if (err != LSM_OK || bytes.len < WAL_RECORD_HEADER_BYTES)
+		err = view(reader, offset, WAL_RECORD_HEADER_MAX_BYTES, &bytes);
+		if (err != LSM_OK || bytes.len == 0)
 			return err;
 		offset = skip_to_candidate(reader, offset, bytes, &found);
 		if (!found)
@@ -171,7 +175,7 @@ static enum lsm_err look_behind(struct wal_reader *reader)
 			reader->promise = record.synced_upto;
 			offset += used;
 		} else {
-			offset += WAL_RECORD_ALIGN_BYTES;
+			offset++;
 		}
 	}
 }
@@ -182,7 +186,7 @@ static enum lsm_err look_at_end(struct wal_reader *reader)
 	struct slice bytes;
 	enum lsm_err err;
 
-	err = view(reader, reader->offset, WAL_RECORD_HEADER_BYTES, &bytes);
+	err = view(reader, reader->offset, WAL_RECORD_HEADER_MAX_BYTES, &bytes);
 	for (size_t i = 0; err == LSM_OK && i < bytes.len; i++)
 		reader->torn |= bytes.data[i] != 0;
 	return err;

@@ -12,6 +12,10 @@
  * told of success while bytes below its offset are lost. A waiter often finds
  * that the sync before its own has covered it.
  *
+ * A promise is repeated: the first record that begins in a sector carries it, and
+ * the first after it grew. So it is still found where the sector of durable bytes
+ * that were lost took others with it.
+ *
  * Written or stored. A store into a mapping of the log costs no system call,
  * survives the process as a write does, and is a fraction of its price; but each
  * sync write-protects the page at the end of the log, and the next store there
@@ -31,6 +35,7 @@
 
 enum {
 	WRITE_BEHIND_BYTES = 1 << 20,
+	PROMISE_EACH_BYTES = 512, /* a sector: a power of two */
 	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
 };
 
@@ -48,6 +53,8 @@ struct wal_writer {
 	uint64_t seen_synced; /* `synced` at the last append */
 	unsigned since_sync;  /* appends since that changed */
 	uint64_t per_sync;    /* bytes that the last sync found, or the next will */
+	uint64_t promised;    /* by the last record that promises */
+	uint64_t promised_at; /* where that begins */
 
 	struct sync_mutex sync_mutex;
 
@@ -81,7 +88,7 @@ static enum lsm_err write_header(struct wal_writer *writer,
 	enum lsm_err err;
 
 	err = wal_room_reserve(&writer->room,
-	                       FILE_HEADER_BYTES + WAL_RECORD_HEADER_BYTES);
+	                       FILE_HEADER_BYTES + wal_record_bytes(0));
 	if (err != LSM_OK)
 		return err;
 	file_header_encode(header, bytes);
@@ -152,7 +159,7 @@ enum lsm_err wal_writer_reserve(struct wal_writer *writer, uint64_t bytes)
 		return err;
 	/* The end record has its place too, so that sealing needs no room. */
 	return wal_room_reserve(&writer->room, wal_writer_size(writer) + bytes +
-	                                           WAL_RECORD_HEADER_BYTES);
+	                                           wal_record_bytes(0));
 }
 
 /*
@@ -172,15 +179,22 @@ static void grow_to(struct wal_writer *writer, uint64_t size)
 	}
 }
 
-static struct wal_record make_record(const struct wal_writer *writer,
+/* The record that will stand at `at`. */
+static struct wal_record make_record(struct wal_writer *writer,
                                      enum wal_record_type type,
-                                     struct slice payload)
+                                     struct slice payload, uint64_t at)
 {
-	return (struct wal_record){
-	    .type = type,
-	    .synced_upto = wal_writer_synced(writer),
-	    .payload = payload,
-	};
+	struct wal_record record = {.type = type, .payload = payload};
+	uint64_t synced = wal_writer_synced(writer);
+
+	if (synced != writer->promised ||
+	    at / PROMISE_EACH_BYTES !=
+	        writer->promised_at / PROMISE_EACH_BYTES) {
+		record.synced_upto = synced;
+		writer->promised = synced;
+		writer->promised_at = at;
+	}
+	return record;
 }
 
 /* ---- written ----------------------------------------------------------- */
@@ -203,11 +217,10 @@ static enum lsm_err frame_record(struct wal_writer *writer,
                                  enum wal_record_type type,
                                  struct slice payload)
 {
-	struct wal_record record = make_record(writer, type, payload);
+	uint64_t at = wal_writer_size(writer) + writer->frame.len;
+	struct wal_record record = make_record(writer, type, payload, at);
 
-	return wal_record_encode(writer->id,
-	                         wal_writer_size(writer) + writer->frame.len,
-	                         &record, &writer->frame);
+	return wal_record_encode(writer->id, at, &record, &writer->frame);
 }
 
 static enum lsm_err write_group(struct wal_writer *writer,
@@ -223,6 +236,8 @@ static enum lsm_err write_group(struct wal_writer *writer,
 		err = frame_record(writer, WAL_RECORD_DATA, payloads[i]);
 	if (err == LSM_OK)
 		err = write_frame(writer);
+	else
+		writer->promised = 0; /* by nothing that is there */
 	if (writer->frame.cap > FRAME_KEEP_BYTES)
 		buf_release(&writer->frame);
 	return err;
@@ -250,7 +265,6 @@ static bool may_store(struct wal_writer *writer, uint64_t bytes)
 	return wal_room_covers(&writer->room, size, bytes, writer->per_sync);
 }
 
-/* Padding stays what it is, the zeros of what was never written. */
 static enum lsm_err store_group(struct wal_writer *writer,
                                 const struct slice *payloads, size_t count)
 {
@@ -259,15 +273,17 @@ static enum lsm_err store_group(struct wal_writer *writer,
 
 	for (size_t i = 0; err == LSM_OK && i < count; i++) {
 		struct wal_record record =
-		    make_record(writer, WAL_RECORD_DATA, payloads[i]);
-		uint8_t header[WAL_RECORD_HEADER_BYTES];
+		    make_record(writer, WAL_RECORD_DATA, payloads[i], at);
+		uint8_t header[WAL_RECORD_HEADER_MAX_BYTES];
+		size_t len =
+		    wal_record_header(writer->id, at, &record, header);
 
-		wal_record_header(writer->id, at, &record, header);
-		err = wal_room_store(&writer->room, at, header, sizeof(header));
+		err = wal_room_store(&writer->room, at, header, len);
+		at += len;
 		if (err == LSM_OK)
-			err = wal_room_store(&writer->room, at + sizeof(header),
+			err = wal_room_store(&writer->room, at,
 			                     payloads[i].data, payloads[i].len);
-		at += wal_record_bytes(payloads[i].len);
+		at += payloads[i].len;
 	}
 	if (err != LSM_OK)
 		return fail(writer, err);

@@ -220,6 +220,48 @@ START_TEST(batch_finished_twice_is_the_same)
 }
 END_TEST
 
+/* What a batch of one costs beyond key and value: six bytes of a small number. */
+START_TEST(header_has_the_documented_bytes)
+{
+	struct slice payload;
+
+	ASSERT_OK(lsm_batch_put(batch, slice_str("k"), slice_str("v")));
+	payload = finished(1);
+	ck_assert_uint_eq(payload.len, 7);
+	ck_assert_mem_eq(payload.data, "\x01\x02\x01\x01k\x01v", 7);
+	lsm_batch_count(batch, 3, -1);
+	payload = finished(128);
+	ck_assert_uint_eq(payload.len, 10);
+	ck_assert_mem_eq(payload.data, "\x80\x01\x03\x08\x01\x01k\x01v\x01",
+	                 10);
+	payload = finished(KEY_SEQ_MAX);
+	ck_assert_uint_eq(payload.len, 16);
+}
+END_TEST
+
+START_TEST(header_out_of_range_is_corrupt)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} bad[] = {
+	    {"\x00\x00", 2},                 /* sequence 0 */
+	    {"\x80\x00\x00", 3},             /* overlong */
+	    {"\x01\x01\x00", 3},             /* no counter, though it says so */
+	    {"\x01\x80\x80\x80\x80\x20", 6}, /* 2^32 entries */
+	    {"\x80\x80\x80\x80\x80\x80\x80\x80\x01\x00",
+	     10}, /* sequence 2^56 */
+	};
+	struct batch_reader reader;
+
+	ASSERT_OK(batch_reader_init(&reader, slice_make("\x01\x00", 2)));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ASSERT_ERR(batch_reader_init(
+			       &reader, slice_make(bad[i].bytes, bad[i].len)),
+		           CORRUPT);
+}
+END_TEST
+
 START_TEST(bytes_cut_short_or_too_long_are_corrupt)
 {
 	int64_t counters[LSM_COUNTERS] = {0};
@@ -253,6 +295,8 @@ int main(void)
 	tcase_add_test(tc, encoding_gives_back_entries_and_counters);
 	tcase_add_test(tc, cleared_batch_is_as_new);
 	tcase_add_test(tc, batch_finished_twice_is_the_same);
+	tcase_add_test(tc, header_has_the_documented_bytes);
+	tcase_add_test(tc, header_out_of_range_is_corrupt);
 	tcase_add_test(tc, bytes_cut_short_or_too_long_are_corrupt);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);

@@ -198,8 +198,8 @@ static void flip_last_value(const char *log)
 	size_t at;
 
 	kit_read_file(kit.env, KIT_POOL, log, &bytes);
-	for (at = bytes.len; at-- > 0;)
-		if (bytes.data[at] == '!')
+	for (at = bytes.len - 5; at > 0; at--)
+		if (memcmp(bytes.data + at, "last!", 5) == 0)
 			break;
 	bytes.data[at] ^= 1;
 	kit_write_file(kit.env, KIT_POOL, log, buf_slice(&bytes));

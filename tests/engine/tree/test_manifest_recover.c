@@ -258,10 +258,9 @@ START_TEST(a_damaged_last_edit_is_lost_and_not_cut)
 	branch_grow(&branch);
 	manifest_name(name);
 	read_bytes(branch.mem, "/branch", name, &bytes);
-	/* Behind the last record, padded to 8 bytes, is preallocated room. */
+	/* Behind the last record, whose payload is no zero, is preallocated room. */
 	for (end = bytes.len; bytes.data[end - 1] == 0; end--)
 		continue;
-	end = (end + 7) / 8 * 8;
 	/* The first byte of the last edit's record. */
 	bytes.data[end - (manifest_bytes(branch.manifest) - before)] ^= 1;
 	write_bytes(branch.mem, "/branch", name, buf_slice(&bytes));
