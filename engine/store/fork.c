@@ -50,6 +50,20 @@ static enum lsm_err capture_logs(struct fork *fork)
 	return LSM_OK;
 }
 
+/* The view keeps the memtables, and files only of those that are not shared: a
+   flush of another branch may land here at any moment. */
+static enum lsm_err pin_logs(struct fork *fork)
+{
+	enum lsm_err err = LSM_OK;
+
+	while (err == LSM_OK && fork->pinned_logs < fork->view->sealed_count) {
+		err = pool_ref(fork->store->pool, FILE_KIND_LOG,
+		               fork->view->sealed[fork->pinned_logs]->log_id);
+		fork->pinned_logs += err == LSM_OK;
+	}
+	return err;
+}
+
 /* Needs manifest_mu, so that a flush either lies before the capture, or meets the
    child among the branches that name its log. */
 static enum lsm_err register_child(struct fork *fork, struct branch *child)
@@ -84,6 +98,8 @@ static enum lsm_err capture(struct fork *fork, struct branch *child,
 	fork->view = view_get(store, NULL);
 	if (err == LSM_OK)
 		err = capture_logs(fork);
+	if (err == LSM_OK)
+		err = pin_logs(fork);
 	if (err == LSM_OK && child != NULL) {
 		child->forked_at = fork->sequence;
 		err = register_child(fork, child);
@@ -182,6 +198,9 @@ void fork_end(struct fork *fork)
 		return;
 	if (fork->list.number != 0)
 		pool_unref(fork->store->pool, FILE_KIND_LIST, fork->list);
+	for (size_t i = 0; i < fork->pinned_logs; i++)
+		pool_unref(fork->store->pool, FILE_KIND_LOG,
+		           fork->view->sealed[i]->log_id);
 	view_unref(fork->view);
 	manifest_state_release(&fork->state);
 }

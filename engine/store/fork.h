@@ -19,6 +19,7 @@ struct fork {
 	struct manifest_state state; /* of the child: files, logs, sequence */
 	struct view *view;           /* its sealed generations are the logs */
 	struct file_id list;         /* held in the pool; number 0: none */
+	size_t pinned_logs;          /* so many of these, from the first on */
 	uint64_t sequence;           /* the child holds everything up to here */
 };
 

@@ -414,6 +414,45 @@ START_TEST(branch_can_be_exported)
 }
 END_TEST
 
+/* When the export begins to make its folder. */
+static struct fault_answer flush_parent(void *ctx,
+                                        const struct fault_call *call)
+{
+	struct fault_answer answer = {LSM_OK, false};
+	bool *flushed = ctx;
+
+	if (call->op != FAULT_DIR_MAKE || *flushed)
+		return answer;
+	*flushed = true;
+	worker_job_init(&kit.store->flush_job, WORKER_FLUSH, store_flush_run);
+	answer.err = lsm_flush(kit.store);
+	home_collect(kit.store->home);
+	return answer;
+}
+
+START_TEST(branch_can_be_exported_while_a_flush_lands_in_it)
+{
+	struct lsm_fork_info info;
+	struct lsm *child, *other;
+	bool flushed = false;
+
+	worker_cancel(kit.runtime->workers, &kit.store->flush_job);
+	kit_fill(kit.store, "k", FILLED, "x");
+	kit_fork(kit.store, "child");
+	child = kit_branch(&kit, "child");
+	ck_assert_uint_eq(child->view->sealed_count, 1);
+	env_fault_set_hook(kit.env, flush_parent, &flushed);
+	ASSERT_OK(lsm_export(child, "/other", &info));
+	ck_assert(flushed);
+	ck_assert_uint_eq(child->view->sealed_count, 0);
+	ASSERT_OK(lsm_open(kit.runtime, "/other", &kit.options, &other));
+	kit_expect_filled(other, "k", FILLED, "x");
+	ASSERT_OK(lsm_close(other));
+	ASSERT_OK(lsm_close(child));
+	KIT_WAIT_UNTIL(files(".wal") == 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("branch files");
@@ -433,6 +472,7 @@ int main(void)
 	               each_branch_is_rid_of_what_it_deleted_of_shared_tables);
 	tcase_add_test(tc, many_changes_are_put_into_a_list_that_forks_share);
 	tcase_add_test(tc, branch_can_be_exported);
+	tcase_add_test(tc, branch_can_be_exported_while_a_flush_lands_in_it);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
 }
