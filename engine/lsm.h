@@ -171,7 +171,8 @@ void lsm_options_init(struct lsm_options *options);
  * Create an empty store in the folder `path`, which must not exist or be an
  * empty folder. `owner_area` (at most LSM_OWNER_AREA_BYTES) is kept for
  * lsm_owner_area(). The store is published whole or not at all.
- * Errors: EXISTS, TOO_BIG, ACCESS, NOSPACE, IO, NOMEM.
+ * Errors: EXISTS, BUSY (another makes one there), TOO_BIG, ACCESS, NOSPACE, IO,
+ * NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err lsm_create(const struct env *env, const char *path,
                                        struct slice owner_area);

@@ -29,10 +29,11 @@ write_layout(struct layout *l, struct manifest_state *state,
              enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx)
 {
 	char name[STORE_BRANCH_NAME_BYTES];
-	enum lsm_err err;
+	enum lsm_err err = LSM_OK;
 
 	home_branch_folder(state->branch.id, name);
-	err = env_dir_lock(l->dir, LOCK_NAME, false, &l->lock);
+	if (fill != NULL) /* else the caller has it */
+		err = env_dir_lock(l->dir, LOCK_NAME, false, &l->lock);
 	if (err == LSM_OK)
 		err = make_folder(l->dir, POOL_DIR, &l->place.pool);
 	if (err == LSM_OK && fill != NULL)
@@ -135,7 +136,7 @@ static enum lsm_err check_leftover(struct env_dir *dir, const char *path,
 	return err == LSM_ERR_NOT_FOUND ? LSM_OK : err;
 }
 
-static enum lsm_err clear_leftovers(struct env_dir *dir, const char *path)
+static enum lsm_err check_place(struct env_dir *dir, const char *path)
 {
 	enum lsm_err err =
 	    env_dir_list(dir, refuse_foreign, (void *)(uintptr_t)path);
@@ -144,6 +145,15 @@ static enum lsm_err clear_leftovers(struct env_dir *dir, const char *path)
 		err = check_leftover(dir, path, POOL_DIR);
 	if (err == LSM_OK)
 		err = check_leftover(dir, path, BRANCHES_DIR);
+	return err;
+}
+
+/* Needs the lock: what looks left over may be a store that is being made, or that
+   was made and opened by now. */
+static enum lsm_err clear_leftovers(struct env_dir *dir, const char *path)
+{
+	enum lsm_err err = check_place(dir, path);
+
 	if (err == LSM_OK)
 		err = env_remove_tree(dir, POOL_DIR);
 	if (err == LSM_OK)
@@ -203,8 +213,9 @@ enum lsm_err lsm_create(const struct env *env, const char *path,
                         struct slice owner_area)
 {
 	struct env_dir *parent = NULL, *dir = NULL;
+	struct env_file *lock = NULL;
 	const char *name;
-	bool made = false;
+	bool made = false, ours = false;
 	enum lsm_err err;
 
 	if (env == NULL)
@@ -224,13 +235,21 @@ enum lsm_err lsm_create(const struct env *env, const char *path,
 		log_error("%s: there is something that is no folder", path);
 		err = LSM_ERR_EXISTS;
 	}
+	/* No lock is put where something else is. */
+	if (err == LSM_OK)
+		err = check_place(dir, path);
+	if (err == LSM_OK)
+		err = env_dir_lock(dir, LOCK_NAME, false, &lock);
 	if (err == LSM_OK)
 		err = clear_leftovers(dir, path);
+	ours = err == LSM_OK;
 	if (err == LSM_OK)
 		err = make_store(env, parent, dir, owner_area);
 	env_dir_close(dir);
-	if (err != LSM_OK && made && env_remove_tree(parent, name) != LSM_OK)
+	if (err != LSM_OK && made && ours &&
+	    env_remove_tree(parent, name) != LSM_OK)
 		log_debug("%s: an unfinished store stays", path);
+	env_close(lock);
 	env_dir_close(parent);
 	return err;
 }

@@ -185,6 +185,72 @@ START_TEST(every_power_cut_leaves_a_store_or_none)
 }
 END_TEST
 
+/* Somebody who makes a store in the same place, and puts a key into it, just
+   before operation `nth`. */
+struct rival {
+	uint64_t nth;
+	bool came;
+	enum lsm_err created, opened, wrote;
+};
+
+static struct fault_answer come_between(void *ctx,
+                                        const struct fault_call *call)
+{
+	struct fault_answer answer = {LSM_OK, false};
+	struct lsm_options options = kit.options;
+	struct rival *rival = ctx;
+	struct lsm_runtime *runtime;
+	struct lsm *store;
+
+	if (call->number != rival->nth)
+		return answer;
+	rival->came = true;
+	rival->created = lsm_create(kit.mem, KIT_PATH, slice_str("rival"));
+	if (rival->created != LSM_OK)
+		return answer;
+	options.env = kit.mem;
+	rival->opened = lsm_runtime_create(&kit.runtime_options, &runtime);
+	if (rival->opened != LSM_OK)
+		return answer;
+	rival->opened = lsm_open(runtime, KIT_PATH, &options, &store);
+	if (rival->opened == LSM_OK) {
+		rival->wrote = kit_try_put(store, "a", "rival's");
+		rival->opened = lsm_close(store);
+	}
+	lsm_runtime_destroy(runtime);
+	return answer;
+}
+
+START_TEST(of_two_who_make_one_each_is_told_the_truth)
+{
+	struct rival rival = {.came = true};
+
+	kit_log_begin();
+	if (_i == 1)
+		make_folder("/", "st");
+	for (uint64_t nth = 1; rival.came; nth++) {
+		enum lsm_err err;
+
+		rival = (struct rival){.nth = nth};
+		env_fault_arm(kit.env, 0, LSM_OK, false);
+		env_fault_set_hook(kit.env, come_between, &rival);
+		err = create();
+		env_fault_set_hook(kit.env, NULL, NULL);
+		ASSERT_OK(rival.opened);
+		ASSERT_OK(rival.wrote);
+		ck_assert((err == LSM_OK) !=
+		          (rival.came && rival.created == LSM_OK));
+		kit_open(&kit);
+		kit_expect(kit.store, "a", err == LSM_OK ? NULL : "rival's");
+		kit_close(&kit);
+		kit_release(&kit);
+		kit_init(&kit);
+		if (_i == 1)
+			make_folder("/", "st");
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("create");
@@ -201,6 +267,8 @@ int main(void)
 	tcase_add_test(tc, owner_area_over_the_limit_leaves_nothing);
 	tcase_add_test(tc, every_failed_operation_leaves_a_store_or_none);
 	tcase_add_test(tc, every_power_cut_leaves_a_store_or_none);
+	tcase_add_loop_test(tc, of_two_who_make_one_each_is_told_the_truth, 0,
+	                    2);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
 }
