@@ -27,10 +27,12 @@ enum {
 	DIR_MODE = 0700,
 	FILE_MODE = 0600,
 	SEALED_MODE = 0400,
-	NEAR_BYTES = 128 << 10, /* a power of two */
+	/* Fetched around what is not cached, powers of two, until it comes to so
+	   many times the file. */
+	NEAR_MIN_BYTES = 128 << 10,
+	NEAR_MAX_BYTES = 1 << 20,
+	NEAR_TIMES = 2,
 };
-
-#define NEAR_MASK ((uint64_t)NEAR_BYTES - 1)
 
 /* Figures for people: relaxed. */
 static atomic_uint_fast64_t bytes_written, bytes_read, syncs;
@@ -94,6 +96,7 @@ static struct posix_handle *wrap(int fd, const char *folder, const char *name)
 	snprintf(handle->path, path_bytes, "%s%s%s", folder,
 	         *name == '\0' ? "" : "/", name);
 	handle->fd = fd;
+	atomic_init(&handle->fetched_bytes, 0);
 	return handle;
 }
 
@@ -314,6 +317,52 @@ enum lsm_err posix_refuse_at(int sys, const char *what,
 }
 
 /*
+ * How much to fetch around `len` bytes that are not cached: the more, the more of
+ * the file was, for then it is read all over. 0: these bytes alone. What was
+ * fetched and is wanted again was thrown out, as it will be when the store is
+ * larger than memory: from then on, what is wanted makes up for what is fetched
+ * besides, byte by byte.
+ */
+static uint64_t near_bytes(struct posix_handle *f, size_t len,
+                           uint64_t file_bytes)
+{
+	uint64_t fetched =
+	    atomic_load_explicit(&f->fetched_bytes, memory_order_relaxed);
+	uint64_t bytes = NEAR_MIN_BYTES;
+
+	if (fetched / NEAR_TIMES >= file_bytes) {
+		if (fetched >= len)
+			atomic_store_explicit(&f->fetched_bytes, fetched - len,
+			                      memory_order_relaxed);
+		return 0;
+	}
+	while (bytes < NEAR_MAX_BYTES && bytes <= fetched)
+		bytes *= 2;
+	atomic_store_explicit(&f->fetched_bytes, fetched + bytes,
+	                      memory_order_relaxed);
+	return bytes;
+}
+
+/* Have the system fetch what is about `offset`, without waiting for it. */
+static void fetch_near(struct posix_handle *f, uint64_t offset, size_t len)
+{
+	uint64_t bytes, start;
+	struct stat st;
+
+	if (fstat(f->fd, &st) != 0)
+		return;
+	bytes = near_bytes(f, len, (uint64_t)st.st_size);
+	if (bytes == 0)
+		return;
+	start = offset & ~(bytes - 1);
+	/* First what is waited for. */
+	(void)posix_fadvise(f->fd, (off_t)offset, (off_t)len,
+	                    POSIX_FADV_WILLNEED);
+	(void)posix_fadvise(f->fd, (off_t)start, (off_t)bytes,
+	                    POSIX_FADV_WILLNEED);
+}
+
+/*
  * Read what is cached without waiting; where that is not all, have the system
  * fetch the neighbourhood in one go, which costs a disk hardly more than the few
  * bytes wanted: the next random reads of a cold file then find theirs. Returns
@@ -328,8 +377,7 @@ static size_t read_cached(struct posix_handle *f, uint64_t offset, void *data,
 	if (got < 0 && errno != EAGAIN)
 		return 0; /* not here; what is wrong, pread() will tell */
 	if (got < 0 || (size_t)got < len)
-		(void)posix_fadvise(f->fd, (off_t)(offset & ~NEAR_MASK),
-		                    NEAR_BYTES, POSIX_FADV_WILLNEED);
+		fetch_near(f, offset, len);
 	return got < 0 ? 0 : (size_t)got;
 }
 
@@ -340,7 +388,7 @@ static enum lsm_err posix_read(struct env_file *file, uint64_t offset,
 	size_t done = 0;
 	ssize_t got;
 
-	if (len > 0 && len < NEAR_BYTES)
+	if (len > 0 && len < NEAR_MIN_BYTES)
 		done = read_cached(f, offset, data, len);
 	while (done < len) {
 		got = pread(f->fd, (uint8_t *)data + done, len - done,

@@ -8,6 +8,8 @@
 #ifndef LSM_IO_ENV_POSIX_H
 #define LSM_IO_ENV_POSIX_H
 
+#include <stdatomic.h>
+
 #include "io/env.h"
 
 /* An open folder or file. */
@@ -17,6 +19,8 @@ struct posix_handle {
 		struct env_file file;
 	} base;
 	int fd;
+	/* Around what was wanted, less what made up for it. Relaxed: rough. */
+	atomic_uint_least64_t fetched_bytes;
 	char path[]; /* for log lines */
 };
 

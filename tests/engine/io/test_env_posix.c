@@ -254,10 +254,13 @@ START_TEST(a_read_that_must_wait_fetches_its_neighbourhood)
 		ok(env_read(file, AT, got, LEN, &len));
 		ck_assert_uint_eq(len, LEN);
 		ck_assert_mem_eq(got, bytes + AT, LEN);
-		ck_assert_uint_eq(advised, i == 1 || i == 2);
+		/* What is waited for, and what is about it. */
+		ck_assert_uint_eq(advised, i == 1 || i == 2 ? 2 : 0);
+		if (i == 1) {
+			ck_assert_int_eq(advised_offset, AT / NEAR * NEAR);
+			ck_assert_int_eq(advised_len, NEAR);
+		}
 	}
-	ck_assert_int_eq(advised_offset, AT / NEAR * NEAR);
-	ck_assert_int_eq(advised_len, NEAR);
 	/* A large read is its own neighbourhood. */
 	advised = 0;
 	cached_errno = EAGAIN;
@@ -265,6 +268,46 @@ START_TEST(a_read_that_must_wait_fetches_its_neighbourhood)
 	ck_assert_uint_eq(len, BYTES);
 	ck_assert_mem_eq(got, bytes, BYTES);
 	ck_assert_uint_eq(advised, 0);
+	ok(env_close(file));
+	ck_assert_uint_eq(lines, 0);
+}
+END_TEST
+
+/* Read bytes that are not cached, and see how many are fetched about them. */
+static void read_cold(struct env_file *file, uint64_t at, off_t near_bytes)
+{
+	uint8_t got[5000];
+	size_t len;
+
+	cached_errno = EAGAIN;
+	advised = 0;
+	ok(env_read(file, at, got, sizeof(got), &len));
+	ck_assert_uint_eq(len, sizeof(got));
+	ck_assert_uint_eq(advised, near_bytes == 0 ? 0 : 2);
+	if (near_bytes != 0) {
+		ck_assert_int_eq(advised_len, near_bytes);
+		ck_assert_int_eq(advised_offset,
+		                 (off_t)at / near_bytes * near_bytes);
+	}
+}
+
+START_TEST(neighbourhoods_grow_until_they_are_fetched_in_vain)
+{
+	enum { BYTES = 400000, KIB = 1 << 10 };
+	static uint8_t bytes[BYTES];
+	struct env_file *file = create("f");
+
+	ok(env_write(file, 0, bytes, BYTES));
+	read_cold(file, 300001, 128 * KIB);
+	read_cold(file, 1, 256 * KIB);
+	read_cold(file, 200000, 512 * KIB);
+	/* That was more than twice the file. The excess of 117,504 bytes is made
+	   up for by what is read without. */
+	for (unsigned i = 0; i < 24; i++)
+		read_cold(file, i * 5000, 0);
+	read_cold(file, 390000, 1024 * KIB);
+	for (unsigned i = 0; i < 200; i++)
+		read_cold(file, i * 1000, 0);
 	ok(env_close(file));
 	ck_assert_uint_eq(lines, 0);
 }
@@ -426,6 +469,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, short_and_interrupted_calls_move_all_bytes);
 	tcase_add_test(tc, a_read_that_must_wait_fetches_its_neighbourhood);
+	tcase_add_test(tc, neighbourhoods_grow_until_they_are_fetched_in_vain);
 	tcase_add_test(tc, a_failure_is_one_line_with_folder_name_and_reason);
 	tcase_add_test(tc, what_is_missing_or_there_is_not_logged);
 	tcase_add_test(tc, a_refused_link_says_so_unlogged);
