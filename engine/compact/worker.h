@@ -33,10 +33,12 @@ enum worker_lane {
 };
 
 /* How much threads of a lane give way to those who want an answer (nice(2));
-   others do not. */
+   others do not. No more than leaves them a fair part of a processor beside
+   other programs: who has given way cannot take it back without privileges, and
+   writers end up waiting for these threads. */
 enum {
-	WORKER_FLUSH_NICE = 5, /* writers may be waiting for credit */
-	WORKER_COMPACT_NICE = 10,
+	WORKER_FLUSH_NICE = 2, /* writers may be waiting for credit */
+	WORKER_COMPACT_NICE = 5,
 	WORKER_DELETE_NICE = 10,
 };
 
