@@ -246,6 +246,12 @@ claim "stats prints a table for people" sh -c \
 	"'$program' stats '$mnt' | grep -q 'credit limit.*1.0 MiB'"
 claim "of a mountpoint and of its store alike" test \
 	"$(figure "$store" credit.limit_bytes)" -eq "$mib"
+for key in $(shalefs stats --json "$mnt" |
+	sed -n 's/.*"\([a-z][a-z0-9_]*\)":.*/\1/p' | sort -u); do
+	grep -qwE "$key|${key%_*}" "$top_srcdir/docs/shalefs.1" ||
+		fail "shalefs(1) does not know $key"
+done
+say "ok: shalefs(1) knows every figure"
 claim "mounted is true" test "$(figure "$mnt" mounted)" = true
 sequence=$(figure "$mnt" sequence)
 stop_mount "$mnt"
