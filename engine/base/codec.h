@@ -14,6 +14,13 @@ enum codec {
 	CODEC_LZ4 = 1,
 };
 
+/* What codec_compress() made of some bytes, borrowed. */
+struct codec_packed {
+	struct slice stored;
+	uint8_t codec; /* as a file has it */
+	size_t raw_len;
+};
+
 /*
  * Append `raw` to *out in the form that *codec_out names. Tries the first 4 KiB
  * of a large input alone and gives up early when they do not shrink by an

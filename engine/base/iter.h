@@ -15,6 +15,7 @@
 #define LSM_BASE_ITER_H
 
 #include "base/buf.h"
+#include "base/codec.h"
 
 struct iter;
 
@@ -29,6 +30,8 @@ struct iter_ops {
 	void (*seek_before)(struct iter *it, struct slice target);
 	void (*prev)(struct iter *it); /* needs valid() */
 	struct slice (*value)(const struct iter *it);
+	/* NULL: never. See iter_packed(). */
+	bool (*packed)(const struct iter *it, struct codec_packed *packed_out);
 	enum lsm_err (*status)(const struct iter *it);
 	void (*destroy)(struct iter *it);
 };
@@ -87,6 +90,13 @@ static inline struct slice iter_key(const struct iter *it)
 static inline struct slice iter_value(const struct iter *it)
 {
 	return it->ops->value(it);
+}
+/* Whether the current entry, as it is, makes up a whole data block, whose packed
+   bytes are at hand: read from a table, and right. Borrowed as the value is. */
+static inline bool iter_packed(const struct iter *it,
+                               struct codec_packed *packed_out)
+{
+	return it->ops->packed != NULL && it->ops->packed(it, packed_out);
 }
 static inline enum lsm_err iter_status(const struct iter *it)
 {

@@ -207,30 +207,32 @@ static enum lsm_err take_step(struct output *output)
 	return control->step(control->ctx, untold);
 }
 
-static enum lsm_err output_add(struct output *output, struct slice ikey,
-                               struct slice value)
+/* Add the entry at which `stream` stands. What was a block before, and is most of
+   one, is not packed again. */
+static enum lsm_err output_add(struct output *output, const struct iter *stream)
 {
+	struct slice ikey = iter_key(stream), value = iter_value(stream);
 	struct slice user = key_user(ikey);
-	enum lsm_err err;
+	struct codec_packed packed;
+	enum lsm_err err = LSM_OK;
+	bool keeps;
 
-	if (must_cut(output, user)) {
+	if (must_cut(output, user))
 		err = output_finish(output);
-		if (err != LSM_OK)
-			return err;
-	}
-	if (output->builder == NULL) {
+	if (err == LSM_OK && output->builder == NULL)
 		err = output_open(output);
-		if (err != LSM_OK)
-			return err;
-	}
-	err = buf_set(&output->last_user, user);
+	if (err == LSM_OK)
+		err = buf_set(&output->last_user, user);
 	if (err == LSM_OK)
 		err = values_place(&output->values, &ikey, &value);
-	if (err == LSM_OK)
-		err = table_builder_add(output->builder, ikey, value);
 	if (err != LSM_OK)
 		return err;
-	return take_step(output);
+	keeps = value.len > output->context->block_bytes / 2 &&
+	        value.data == iter_value(stream).data &&
+	        iter_packed(stream, &packed);
+	err = table_builder_add_packed(output->builder, ikey, value,
+	                               keeps ? &packed : NULL);
+	return err == LSM_OK ? take_step(output) : err;
 }
 
 static struct slice smallest_user(const struct table_meta *meta)
@@ -293,7 +295,7 @@ static enum lsm_err write_all(struct output *output, struct iter *stream,
 				return err;
 			break;
 		}
-		err = output_add(output, iter_key(stream), iter_value(stream));
+		err = output_add(output, stream);
 		if (err != LSM_OK)
 			return err;
 	}

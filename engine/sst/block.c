@@ -317,6 +317,13 @@ void block_iter_next(struct block_iter *it)
 	step(it);
 }
 
+bool block_iter_is_alone(const struct block_iter *it)
+{
+	return it->valid && it->offset == 0 &&
+	       it->next_offset == it->entries.len && it->restart_count == 1 &&
+	       get_u32(it->restarts) == 0;
+}
+
 /* ---- backwards ----------------------------------------------------------- */
 
 /* The last restart that lies before `offset`, which is not 0. Where restarts do

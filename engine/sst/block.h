@@ -37,6 +37,8 @@ void block_iter_init(struct block_iter *it, struct slice raw);
 void block_iter_seek_first(struct block_iter *it);
 void block_iter_seek(struct block_iter *it, struct slice target);
 void block_iter_next(struct block_iter *it);
+/* Whether the current entry is all that the block holds. */
+bool block_iter_is_alone(const struct block_iter *it);
 /* The way back walks again from the restart before. */
 void block_iter_seek_last(struct block_iter *it);
 /* To the last entry before target. */

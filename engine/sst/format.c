@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include "base/checksum.h"
-#include "base/codec.h"
 #include "base/coding.h"
 #include "base/log.h"
 
@@ -114,31 +113,25 @@ enum lsm_err sst_footer_decode(struct slice bytes, struct file_id id,
 	return LSM_OK;
 }
 
-enum lsm_err sst_block_encode(struct file_id id, uint64_t offset,
-                              enum sst_block_type type, struct slice raw,
-                              struct buf *out, struct sst_handle *handle_out)
+/* Append the trailer of the block that has been stored at the end of *out, and will
+   stand at `offset`, where `start` is in *out. */
+static enum lsm_err append_trailer(struct file_id id, uint64_t offset,
+                                   enum sst_block_type type, size_t start,
+                                   uint8_t codec, size_t raw_len,
+                                   struct buf *out,
+                                   struct sst_handle *handle_out)
 {
 	const uint64_t seed =
 	    checksum_place(id.creator, id.number, offset, (uint8_t)type);
-	const size_t start = out->len;
-	enum codec codec;
-	enum lsm_err err;
+	const size_t stored = out->len - start;
+	enum lsm_err err = buf_reserve(out, SST_TRAILER_BYTES);
 	uint8_t *trailer;
-	size_t stored;
 
-	if (raw.len > SST_BLOCK_MAX_BYTES)
-		return LSM_ERR_TOO_BIG;
-	err = codec_compress(raw, out, &codec);
 	if (err != LSM_OK)
-		goto out;
-	stored = out->len - start;
-	err = buf_reserve(out, SST_TRAILER_BYTES);
-	if (err != LSM_OK)
-		goto out;
-
+		return err;
 	trailer = out->data + out->len;
-	trailer[0] = (uint8_t)codec;
-	put_u32(trailer + 1, (uint32_t)raw.len);
+	trailer[0] = codec;
+	put_u32(trailer + 1, (uint32_t)raw_len);
 	put_u64(trailer + TRAILER_CHECKSUM_OFFSET,
 	        checksum_seeded(slice_make(out->data + start,
 	                                   stored + TRAILER_CHECKSUM_OFFSET),
@@ -146,7 +139,42 @@ enum lsm_err sst_block_encode(struct file_id id, uint64_t offset,
 	out->len += SST_TRAILER_BYTES;
 	handle_out->offset = offset;
 	handle_out->bytes = stored;
-out:
+	return LSM_OK;
+}
+
+enum lsm_err sst_block_encode(struct file_id id, uint64_t offset,
+                              enum sst_block_type type, struct slice raw,
+                              struct buf *out, struct sst_handle *handle_out)
+{
+	const size_t start = out->len;
+	enum codec codec;
+	enum lsm_err err;
+
+	if (raw.len > SST_BLOCK_MAX_BYTES)
+		return LSM_ERR_TOO_BIG;
+	err = codec_compress(raw, out, &codec);
+	if (err == LSM_OK)
+		err = append_trailer(id, offset, type, start, (uint8_t)codec,
+		                     raw.len, out, handle_out);
+	if (err != LSM_OK)
+		out->len = start;
+	return err;
+}
+
+enum lsm_err sst_block_copy(struct file_id id, uint64_t offset,
+                            enum sst_block_type type,
+                            const struct codec_packed *packed, struct buf *out,
+                            struct sst_handle *handle_out)
+{
+	const size_t start = out->len;
+	enum lsm_err err;
+
+	if (packed->raw_len > SST_BLOCK_MAX_BYTES)
+		return LSM_ERR_TOO_BIG;
+	err = buf_append_slice(out, packed->stored);
+	if (err == LSM_OK)
+		err = append_trailer(id, offset, type, start, packed->codec,
+		                     packed->raw_len, out, handle_out);
 	if (err != LSM_OK)
 		out->len = start;
 	return err;
@@ -163,16 +191,9 @@ static bool handle_fits(struct sst_handle handle, uint64_t file_bytes)
 	       handle.bytes + around <= file_bytes - handle.offset;
 }
 
-/* A block that was read and whose checksum is right, still packed. */
-struct packed {
-	struct slice stored;
-	uint8_t codec;
-	size_t raw_len;
-};
-
 /* Check what was read: `got` bytes, block and trailer. NULL, or the fault. */
 static const char *check(struct slice got, struct sst_handle handle,
-                         uint64_t seed, struct packed *packed)
+                         uint64_t seed, struct codec_packed *packed)
 {
 	const size_t stored = (size_t)handle.bytes;
 	const uint8_t *trailer = got.data + stored;
@@ -200,9 +221,9 @@ typedef uint8_t *(*room_fn)(void *ctx, size_t raw_len);
 static enum lsm_err read_and_unpack(struct env_file *file, uint8_t *bytes,
                                     struct sst_handle handle, uint64_t seed,
                                     room_fn room, void *ctx,
+                                    struct codec_packed *packed,
                                     const char **fault_out)
 {
-	struct packed packed;
 	enum lsm_err err;
 	uint8_t *raw;
 	size_t got;
@@ -211,40 +232,50 @@ static enum lsm_err read_and_unpack(struct env_file *file, uint8_t *bytes,
 	               (size_t)handle.bytes + SST_TRAILER_BYTES, &got);
 	if (err != LSM_OK)
 		return err;
-	*fault_out = check(slice_make(bytes, got), handle, seed, &packed);
+	*fault_out = check(slice_make(bytes, got), handle, seed, packed);
 	if (*fault_out != NULL)
 		return LSM_ERR_CORRUPT;
-	raw = room(ctx, packed.raw_len);
+	raw = room(ctx, packed->raw_len);
 	if (raw == NULL)
 		return LSM_ERR_NOMEM;
 	*fault_out = "the block does not decompress";
-	return codec_decompress(packed.codec, packed.stored, raw,
-	                        packed.raw_len);
+	return codec_decompress(packed->codec, packed->stored, raw,
+	                        packed->raw_len);
 }
 
 static enum lsm_err read_block(struct env_file *file, const char *name,
                                struct file_id id, uint64_t file_bytes,
                                enum sst_block_type type,
-                               struct sst_handle handle, room_fn room,
-                               void *ctx)
+                               struct sst_handle handle, struct sst_kept *kept,
+                               room_fn room, void *ctx)
 {
 	const char *fault = "its handle points out of the file";
+	const size_t bytes = (size_t)handle.bytes + SST_TRAILER_BYTES;
 	enum lsm_err err = LSM_ERR_CORRUPT;
 	uint8_t usual[USUAL_BYTES];
-	uint8_t *bytes = usual;
+	struct sst_kept ours = {0};
+	struct codec_packed packed;
 	uint64_t seed;
 
 	if (!handle_fits(handle, file_bytes))
 		goto out;
-	if (handle.bytes + SST_TRAILER_BYTES > sizeof(usual))
-		bytes = malloc((size_t)handle.bytes + SST_TRAILER_BYTES);
-	if (bytes == NULL)
-		return LSM_ERR_NOMEM;
+	if (kept == NULL)
+		kept = &ours;
 	seed =
 	    checksum_place(id.creator, id.number, handle.offset, (uint8_t)type);
-	err = read_and_unpack(file, bytes, handle, seed, room, ctx, &fault);
-	if (bytes != usual)
-		free(bytes);
+	if (kept == &ours && bytes <= sizeof(usual)) {
+		err = read_and_unpack(file, usual, handle, seed, room, ctx,
+		                      &packed, &fault);
+	} else {
+		buf_clear(&kept->bytes);
+		err = buf_reserve(&kept->bytes, bytes);
+		if (err == LSM_OK)
+			err = read_and_unpack(file, kept->bytes.data, handle,
+			                      seed, room, ctx, &packed, &fault);
+		if (err == LSM_OK)
+			kept->packed = packed;
+	}
+	buf_release(&ours.bytes);
 out:
 	if (err == LSM_ERR_CORRUPT)
 		log_error("%s: bad block of type %d at offset %" PRIu64
@@ -271,8 +302,8 @@ enum lsm_err sst_block_read(struct env_file *file, const char *name,
 	enum lsm_err err;
 
 	buf_clear(raw);
-	err = read_block(file, name, id, file_bytes, type, handle, room_in_buf,
-	                 raw);
+	err = read_block(file, name, id, file_bytes, type, handle, NULL,
+	                 room_in_buf, raw);
 	if (err != LSM_OK)
 		buf_clear(raw);
 	return err;
@@ -296,12 +327,13 @@ static uint8_t *room_behind_head(void *ctx, size_t raw_len)
 enum lsm_err sst_block_load(struct env_file *file, const char *name,
                             struct file_id id, uint64_t file_bytes,
                             enum sst_block_type type, struct sst_handle handle,
-                            size_t head, void **block_out, size_t *raw_len_out)
+                            struct sst_kept *kept, size_t head,
+                            void **block_out, size_t *raw_len_out)
 {
 	struct own_room own = {.head = head};
 	enum lsm_err err;
 
-	err = read_block(file, name, id, file_bytes, type, handle,
+	err = read_block(file, name, id, file_bytes, type, handle, kept,
 	                 room_behind_head, &own);
 	if (err != LSM_OK) {
 		free(own.start);

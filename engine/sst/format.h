@@ -12,6 +12,7 @@
 #ifndef LSM_SST_FORMAT_H
 #define LSM_SST_FORMAT_H
 
+#include "base/codec.h"
 #include "io/env.h"
 #include "io/file_header.h"
 
@@ -72,6 +73,13 @@ LSM_MUST_CHECK enum lsm_err sst_block_encode(struct file_id id, uint64_t offset,
                                              struct slice raw, struct buf *out,
                                              struct sst_handle *handle_out);
 
+/* The same for bytes that were packed before. Errors: NOMEM, TOO_BIG. */
+LSM_MUST_CHECK enum lsm_err sst_block_copy(struct file_id id, uint64_t offset,
+                                           enum sst_block_type type,
+                                           const struct codec_packed *packed,
+                                           struct buf *out,
+                                           struct sst_handle *handle_out);
+
 /*
  * Read, check and decompress one block into *raw. `name` is for the log line,
  * which names file and offset. Errors: CORRUPT, IO, NOMEM.
@@ -81,14 +89,20 @@ sst_block_read(struct env_file *file, const char *name, struct file_id id,
                uint64_t file_bytes, enum sst_block_type type,
                struct sst_handle handle, struct buf *raw);
 
+/* A block as it was read, packed. Zeroed: none, and no memory. */
+struct sst_kept {
+	struct buf bytes;
+	struct codec_packed packed; /* of these bytes; raw_len 0: none */
+};
+
 /*
  * The same into memory of its own, from malloc: `head` bytes for the caller,
- * then *raw_len_out bytes of the block.
+ * then *raw_len_out bytes of the block. `kept` NULL: what was read is not kept.
  */
 LSM_MUST_CHECK enum lsm_err
 sst_block_load(struct env_file *file, const char *name, struct file_id id,
                uint64_t file_bytes, enum sst_block_type type,
-               struct sst_handle handle, size_t head, void **block_out,
-               size_t *raw_len_out);
+               struct sst_handle handle, struct sst_kept *kept, size_t head,
+               void **block_out, size_t *raw_len_out);
 
 #endif

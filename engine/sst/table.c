@@ -143,6 +143,7 @@ struct table_iter {
 	struct table *table;
 	bool fill_cache;
 	enum lsm_err err;
+	struct sst_kept kept; /* of the data, unless it came from the cache */
 	struct table_level level[LEVELS];
 };
 
@@ -162,6 +163,7 @@ static void ti_init(struct table_iter *ti, struct table *table, bool fill_cache)
 	ti->table = table;
 	ti->fill_cache = fill_cache;
 	ti->err = LSM_OK;
+	memset(&ti->kept, 0, sizeof(ti->kept));
 	for (unsigned i = 0; i < LEVELS; i++) {
 		memset(&ti->level[i].ref, 0, sizeof(ti->level[i].ref));
 		block_iter_init(&ti->level[i].it, slice_make(NULL, 0));
@@ -172,6 +174,7 @@ static void ti_release(struct table_iter *ti)
 {
 	for (unsigned i = 0; i < LEVELS; i++)
 		block_ref_release(ti->table, &ti->level[i].ref);
+	buf_release(&ti->kept.bytes);
 }
 
 /* Invalidate with `err`; at the end of the table it is LSM_OK. */
@@ -223,6 +226,9 @@ static bool child_handle(const struct table_iter *ti, unsigned level,
 static bool ti_load(struct table_iter *ti, unsigned level)
 {
 	struct table_level *at = &ti->level[level];
+	/* Who fills the cache is a reader, and wants entries only. */
+	struct sst_kept *kept =
+	    level == LEVEL_DATA && !ti->fill_cache ? &ti->kept : NULL;
 	struct sst_handle handle;
 	enum lsm_err err;
 
@@ -235,7 +241,7 @@ static bool ti_load(struct table_iter *ti, unsigned level)
 
 	block_ref_release(ti->table, &at->ref);
 	err = block_ref_get(ti->table, level_types[level], handle,
-	                    ti->fill_cache, &at->ref);
+	                    ti->fill_cache, kept, &at->ref);
 	if (err != LSM_OK) {
 		ti_end(ti, err);
 		return false;
@@ -389,6 +395,16 @@ static struct slice iter_op_value(const struct iter *it)
 	return ti->level[LEVEL_DATA].it.value;
 }
 
+static bool iter_op_packed(const struct iter *it,
+                           struct codec_packed *packed_out)
+{
+	const struct table_iter *ti = from_const_iter(it);
+
+	*packed_out = ti->kept.packed;
+	return packed_out->raw_len > 0 &&
+	       block_iter_is_alone(&ti->level[LEVEL_DATA].it);
+}
+
 static enum lsm_err iter_op_status(const struct iter *it)
 {
 	return from_const_iter(it)->err;
@@ -408,6 +424,7 @@ static const struct iter_ops table_iter_ops = {
     .seek_before = iter_op_seek_before,
     .prev = iter_op_prev,
     .value = iter_op_value,
+    .packed = iter_op_packed,
     .status = iter_op_status,
     .destroy = iter_op_destroy,
 };

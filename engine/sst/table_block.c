@@ -24,7 +24,7 @@ void block_ref_release(struct table *table, struct block_ref *ref)
 }
 
 static enum lsm_err load(struct table *table, enum sst_block_type type,
-                         struct sst_handle handle,
+                         struct sst_handle handle, struct sst_kept *kept,
                          struct cached_block **block_out)
 {
 	struct cached_block *block;
@@ -34,8 +34,8 @@ static enum lsm_err load(struct table *table, enum sst_block_type type,
 
 	*block_out = NULL;
 	err = sst_block_load(table->file, table->name, table->id,
-	                     table->file_bytes, type, handle, sizeof(*block),
-	                     &memory, &len);
+	                     table->file_bytes, type, handle, kept,
+	                     sizeof(*block), &memory, &len);
 	if (err != LSM_OK)
 		return err;
 	block = memory;
@@ -57,13 +57,13 @@ static struct cache_key block_key(const struct table *table, uint64_t offset)
 /* Bring a block that the cache does not have; put it there when `fill`. */
 static enum lsm_err miss(struct table *table, enum sst_block_type type,
                          struct sst_handle handle, bool fill,
-                         struct block_ref *ref)
+                         struct sst_kept *kept, struct block_ref *ref)
 {
 	struct cache_key key = block_key(table, handle.offset);
 	struct cached_block *block;
 	enum lsm_err err;
 
-	err = load(table, type, handle, &block);
+	err = load(table, type, handle, kept, &block);
 	if (err != LSM_OK)
 		return err;
 	if (fill) {
@@ -82,11 +82,13 @@ static enum lsm_err miss(struct table *table, enum sst_block_type type,
 
 enum lsm_err block_ref_get(struct table *table, enum sst_block_type type,
                            struct sst_handle handle, bool fill,
-                           struct block_ref *ref)
+                           struct sst_kept *kept, struct block_ref *ref)
 {
 	struct cache_key key = block_key(table, handle.offset);
 
 	memset(ref, 0, sizeof(*ref));
+	if (kept != NULL)
+		kept->packed.raw_len = 0;
 	ref->offset = handle.offset;
 	if (type == SST_BLOCK_TOP_INDEX && table->top != NULL) {
 		ref->block = table->top;
@@ -94,7 +96,7 @@ enum lsm_err block_ref_get(struct table *table, enum sst_block_type type,
 	}
 	ref->handle = cache_lookup(table->blocks, &key);
 	if (ref->handle == NULL)
-		return miss(table, type, handle, fill, ref);
+		return miss(table, type, handle, fill, kept, ref);
 
 	ref->block = cache_value(ref->handle);
 	if (ref->block->type != type) {
@@ -119,7 +121,7 @@ enum lsm_err table_pin_top(struct table *table)
 	struct cached_block *block;
 	enum lsm_err err;
 
-	err = load(table, SST_BLOCK_TOP_INDEX, table->footer.top, &block);
+	err = load(table, SST_BLOCK_TOP_INDEX, table->footer.top, NULL, &block);
 	if (err != LSM_OK)
 		return err;
 	if (block->len > TOP_PINNED_MAX_BYTES)

@@ -364,20 +364,42 @@ static bool part_is_full(const struct table_builder *builder)
 	       builder->hashes.len >= PART_KEYS_MAX * sizeof(uint64_t);
 }
 
-static enum lsm_err emit_data_block(struct table_builder *builder)
+/* A data block, whose last key is last_key, has been emitted. */
+static enum lsm_err note_data_block(struct table_builder *builder,
+                                    struct sst_handle handle)
 {
 	uint8_t bytes[SST_HANDLE_MAX_BYTES];
+	enum lsm_err err;
+
+	err = block_builder_add(
+	    &builder->index, buf_slice(&builder->last_key),
+	    slice_make(bytes, sst_handle_encode(handle, bytes)));
+	if (err == LSM_OK && part_is_full(builder))
+		err = emit_part(builder);
+	return err;
+}
+
+static enum lsm_err emit_data_block(struct table_builder *builder)
+{
 	struct sst_handle handle;
 	enum lsm_err err;
 
 	err = emit_block(builder, &builder->block, SST_BLOCK_DATA, &handle);
-	if (err == LSM_OK)
-		err = block_builder_add(
-		    &builder->index, buf_slice(&builder->last_key),
-		    slice_make(bytes, sst_handle_encode(handle, bytes)));
-	if (err == LSM_OK && part_is_full(builder))
-		err = emit_part(builder);
-	return err;
+	return err == LSM_OK ? note_data_block(builder, handle) : err;
+}
+
+static enum lsm_err emit_packed(struct table_builder *builder,
+                                const struct codec_packed *packed)
+{
+	struct sst_handle handle;
+	enum lsm_err err;
+
+	err =
+	    sst_block_copy(builder->id, builder->out_offset + builder->out.len,
+	                   SST_BLOCK_DATA, packed, &builder->out, &handle);
+	if (err == LSM_OK && builder->out.len >= WRITE_BYTES)
+		err = write_out(builder);
+	return err == LSM_OK ? note_data_block(builder, handle) : err;
 }
 
 /* The keys come from other tables too, thus from disk: no assert. */
@@ -416,8 +438,9 @@ static enum lsm_err note_user(struct table_builder *builder, struct slice user,
 	return buf_append(&builder->hashes, &hash, sizeof(hash));
 }
 
+/* `packed` NULL: there is none. */
 static enum lsm_err add(struct table_builder *builder, struct slice ikey,
-                        struct slice value)
+                        struct slice value, const struct codec_packed *packed)
 {
 	bool older;
 	enum lsm_err err;
@@ -438,14 +461,14 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 	err = note_user(builder, key_user(ikey), older);
 	if (err != LSM_OK)
 		return err;
-	err = block_builder_add(&builder->block, ikey, value);
+	if (builder->block.entries > 0)
+		packed = NULL;
+	if (packed == NULL)
+		err = block_builder_add(&builder->block, ikey, value);
+	if (err == LSM_OK && builder->info.entries == 0)
+		err = buf_set(&builder->info.smallest, ikey);
 	if (err != LSM_OK)
 		return err;
-	if (builder->info.entries == 0) {
-		err = buf_set(&builder->info.smallest, ikey);
-		if (err != LSM_OK)
-			return err;
-	}
 	table_info_count(&builder->info, ikey, value, older);
 	err = table_info_note_range(&builder->info, ikey, value);
 	if (err == LSM_OK)
@@ -455,16 +478,25 @@ static enum lsm_err add(struct table_builder *builder, struct slice ikey,
 		          " to be written is no range tombstone, or no pointer",
 		          builder->id.creator, builder->id.number,
 		          builder->info.entries);
-	if (err != LSM_OK)
-		return err;
-	return buf_set(&builder->last_key, ikey);
+	if (err == LSM_OK)
+		err = buf_set(&builder->last_key, ikey);
+	if (err == LSM_OK && packed != NULL)
+		err = emit_packed(builder, packed);
+	return err;
 }
 
 enum lsm_err table_builder_add(struct table_builder *builder, struct slice ikey,
                                struct slice value)
 {
+	return table_builder_add_packed(builder, ikey, value, NULL);
+}
+
+enum lsm_err table_builder_add_packed(struct table_builder *builder,
+                                      struct slice ikey, struct slice value,
+                                      const struct codec_packed *packed)
+{
 	if (builder->err == LSM_OK)
-		builder->err = add(builder, ikey, value);
+		builder->err = add(builder, ikey, value, packed);
 	return builder->err;
 }
 
@@ -520,9 +552,10 @@ static enum lsm_err emit_footer(struct table_builder *builder,
 static enum lsm_err finish(struct table_builder *builder)
 {
 	struct sst_footer footer;
-	enum lsm_err err;
+	enum lsm_err err = LSM_OK;
 
-	err = emit_data_block(builder);
+	if (builder->block.entries > 0)
+		err = emit_data_block(builder);
 	if (err == LSM_OK && builder->index.entries > 0)
 		err = emit_part(builder);
 	if (err != LSM_OK)

@@ -76,6 +76,12 @@ LSM_MUST_CHECK enum lsm_err table_builder_add(struct table_builder *builder,
                                               struct slice ikey,
                                               struct slice value);
 
+/* The same of an entry that was a whole block of a table: it becomes a block as it
+   is, unless the block that is being built has room for it. `packed` NULL: as add. */
+LSM_MUST_CHECK enum lsm_err
+table_builder_add_packed(struct table_builder *builder, struct slice ikey,
+                         struct slice value, const struct codec_packed *packed);
+
 /* What the file would take if it were finished now, nearly. */
 uint64_t table_builder_bytes(const struct table_builder *builder);
 uint64_t table_builder_entries(const struct table_builder *builder);

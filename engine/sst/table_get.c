@@ -111,7 +111,7 @@ static enum lsm_err read_part(struct table *table, struct slice target,
 
 	*part_out = NULL;
 	err = block_ref_get(table, SST_BLOCK_TOP_INDEX, table->footer.top, true,
-	                    &ref);
+	                    NULL, &ref);
 	if (err != LSM_OK)
 		return err;
 	block_iter_init(&top, block_ref_raw(&ref));
@@ -163,7 +163,7 @@ static enum lsm_err part_block(struct table *table, enum sst_block_type type,
 	if (handle != NULL) {
 		block = cache_value(handle);
 	} else {
-		err = block_ref_get(table, type, where, true, ref);
+		err = block_ref_get(table, type, where, true, NULL, ref);
 		if (err != LSM_OK)
 			return err;
 		block = ref->block;
@@ -261,7 +261,7 @@ static enum lsm_err visit_block(struct table *table, struct sst_handle where,
 	struct block_iter data;
 	struct block_ref ref;
 	enum lsm_err err =
-	    block_ref_get(table, SST_BLOCK_DATA, where, true, &ref);
+	    block_ref_get(table, SST_BLOCK_DATA, where, true, NULL, &ref);
 
 	if (err != LSM_OK)
 		return err;

@@ -57,11 +57,12 @@ static inline struct slice block_ref_raw(const struct block_ref *ref)
 	return slice_make(ref->block->bytes, ref->block->len);
 }
 
-/* Get a block, from the cache if it is there; put it there when `fill`.
-   Errors: CORRUPT, IO, NOMEM. */
+/* Get a block, from the cache if it is there; put it there when `fill`. In `kept`
+   (or NULL) it stays packed, if it was read. Errors: CORRUPT, IO, NOMEM. */
 LSM_MUST_CHECK enum lsm_err block_ref_get(struct table *table,
                                           enum sst_block_type type,
                                           struct sst_handle handle, bool fill,
+                                          struct sst_kept *kept,
                                           struct block_ref *ref);
 void block_ref_release(struct table *table, struct block_ref *ref);
 

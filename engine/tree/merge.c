@@ -253,6 +253,14 @@ static struct slice merge_value(const struct iter *base)
 	return iter_value(it->heap[0].source);
 }
 
+static bool merge_packed(const struct iter *base,
+                         struct codec_packed *packed_out)
+{
+	const struct merge_iter *it = (const struct merge_iter *)base;
+
+	return iter_packed(it->heap[0].source, packed_out);
+}
+
 static enum lsm_err merge_status(const struct iter *base)
 {
 	const struct merge_iter *it = (const struct merge_iter *)base;
@@ -278,6 +286,7 @@ static const struct iter_ops merge_ops = {
     .seek_before = merge_seek_before,
     .prev = merge_prev,
     .value = merge_value,
+    .packed = merge_packed,
     .status = merge_status,
     .destroy = merge_destroy,
 };

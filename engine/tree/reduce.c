@@ -275,6 +275,14 @@ static struct slice reduce_value(const struct iter *base)
 	return it->direct ? iter_value(it->inner) : buf_slice(&it->value);
 }
 
+static bool reduce_packed(const struct iter *base,
+                          struct codec_packed *packed_out)
+{
+	const struct reduce_iter *it = (const struct reduce_iter *)base;
+
+	return it->direct && iter_packed(it->inner, packed_out);
+}
+
 static enum lsm_err reduce_status(const struct iter *base)
 {
 	return ((const struct reduce_iter *)base)->err;
@@ -297,6 +305,7 @@ static const struct iter_ops reduce_ops = {
     .seek_first = reduce_seek_first,
     .next = reduce_next,
     .value = reduce_value,
+    .packed = reduce_packed,
     .status = reduce_status,
     .destroy = reduce_destroy,
 };

@@ -207,6 +207,12 @@ static struct slice level_value(const struct iter *base)
 	return iter_value(((const struct level_iter *)base)->it);
 }
 
+static bool level_packed(const struct iter *base,
+                         struct codec_packed *packed_out)
+{
+	return iter_packed(((const struct level_iter *)base)->it, packed_out);
+}
+
 static enum lsm_err level_status(const struct iter *base)
 {
 	return ((const struct level_iter *)base)->err;
@@ -234,6 +240,7 @@ static const struct iter_ops level_ops = {
     .seek_before = level_seek_before,
     .prev = level_prev,
     .value = level_value,
+    .packed = level_packed,
     .status = level_status,
     .destroy = level_destroy,
 };
