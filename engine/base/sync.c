@@ -8,13 +8,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	NS_PER_S = 1000000000,
@@ -193,6 +196,33 @@ void sync_signal(struct sync_cond *cond)
 void sync_broadcast(struct sync_cond *cond)
 {
 	must(pthread_cond_broadcast(&cond->cv));
+}
+
+void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns)
+{
+	struct timespec deadline = {
+	    .tv_sec = (time_t)(deadline_ns / NS_PER_S),
+	    .tv_nsec = (long)(deadline_ns % NS_PER_S),
+	};
+	long result;
+
+	/* This operation takes a point in time, of the monotonic clock. */
+	result =
+	    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+	            seen, deadline_ns == 0 ? NULL : &deadline, NULL,
+	            FUTEX_BITSET_MATCH_ANY);
+	assert(result == 0 || errno == EAGAIN || errno == EINTR ||
+	       errno == ETIMEDOUT);
+	(void)result;
+}
+
+void sync_word_wake(atomic_uint *word, int most)
+{
+	long result = syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+	                      most, NULL, NULL, 0);
+
+	assert(result >= 0);
+	(void)result;
 }
 
 /* What a new thread needs to know; it frees this. */

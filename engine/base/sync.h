@@ -11,6 +11,7 @@
 #define LSM_BASE_SYNC_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "lsm.h"
 
@@ -72,6 +73,15 @@ bool sync_wait_until(struct sync_cond *cond, struct sync_mutex *mutex,
                      uint64_t deadline_ns);
 void sync_signal(struct sync_cond *cond);
 void sync_broadcast(struct sync_cond *cond);
+
+/*
+ * Sleep while *word is `seen`, until it is woken or, unless that is 0, until
+ * deadline_ns (of sync_now_ns()). May return early: look at what is waited for
+ * again. Whoever changes that changes the word, and then wakes up to `most` of
+ * those who sleep there, all by one call.
+ */
+void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns);
+void sync_word_wake(atomic_uint *word, int most);
 
 /*
  * Start a thread with every signal blocked but those of its own faults, so that

@@ -265,7 +265,7 @@ enum lsm_err store_install(struct lsm *store, const struct edit *edit,
 	if (err == LSM_OK)
 		store_refresh_iterators(store);
 	if (err == LSM_OK && flushed != NULL) {
-		store_note_synced(store, flushed->last_seq);
+		sync_queue_note(&store->sync_queue, flushed->last_seq);
 		generation_unref(flushed);
 	}
 	return err;

@@ -247,14 +247,6 @@ enum lsm_err store_lead_and_seal_segment(struct lsm *store,
 
 /* ---- syncing --------------------------------------------------------------------- */
 
-void store_note_synced(struct lsm *store, uint64_t seq)
-{
-	sync_lock(&store->sync_mu);
-	if (seq > store->synced_seq)
-		store->synced_seq = seq;
-	sync_unlock(&store->sync_mu);
-}
-
 /* The generations that have a log, oldest first, each with a reference.
    Errors: NOMEM. */
 static enum lsm_err logged_generations(struct lsm *store,
@@ -316,35 +308,20 @@ static enum lsm_err sync_logs(struct lsm *store)
 
 static enum lsm_err sync_all(struct lsm *store)
 {
-	uint64_t wanted = lsm_sequence(store), start = sync_now_ns();
+	struct sync_queue *queue = &store->sync_queue;
+	uint64_t wanted = lsm_sequence(store), start;
 	enum lsm_err err = LSM_OK;
-	bool waited;
 
-	sync_lock(&store->sync_mu);
-	waited = store->synced_seq < wanted;
-	while (err == LSM_OK && store->synced_seq < wanted) {
-		uint64_t covers;
-
-		if (store->syncing) {
-			sync_wait(&store->synced, &store->sync_mu);
-			continue;
-		}
-		store->syncing = true;
-		sync_unlock(&store->sync_mu);
-		/* Read first: what is visible now lies in the logs below. */
-		covers = lsm_sequence(store);
+	if (sync_queue_durable(queue) >= wanted)
+		return LSM_OK;
+	start = sync_now_ns();
+	while (err == LSM_OK && sync_queue_enter(queue, wanted)) {
 		err = atomic_load(&store->failed) == LSM_ERR_POISONED
 		          ? LSM_ERR_POISONED
 		          : sync_logs(store);
-		sync_lock(&store->sync_mu);
-		store->syncing = false;
-		if (err == LSM_OK && covers > store->synced_seq)
-			store->synced_seq = covers;
-		sync_broadcast(&store->synced);
+		sync_queue_end(queue, err == LSM_OK);
 	}
-	sync_unlock(&store->sync_mu);
-	if (waited)
-		store_stalled(store, LSM_STALL_SYNC, start);
+	store_stalled(store, LSM_STALL_SYNC, start);
 	return err;
 }
 

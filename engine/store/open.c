@@ -140,10 +140,9 @@ static void init_locks(struct lsm *store)
 	sync_mutex_init(&store->fork_mu, SYNC_RANK_FORK);
 	sync_mutex_init(&store->compact_mu, SYNC_RANK_COMPACT);
 	commit_queue_init(&store->queue, &store->visible_seq);
-	sync_mutex_init(&store->sync_mu, SYNC_RANK_SYNC);
+	sync_queue_init(&store->sync_queue, &store->visible_seq);
 	sync_mutex_init(&store->manifest_mu, SYNC_RANK_MANIFEST);
 	sync_mutex_init(&store->tree_mu, SYNC_RANK_TREE);
-	sync_cond_init(&store->synced);
 	sync_cond_init(&store->changed);
 }
 
@@ -244,10 +243,9 @@ static void free_store(struct lsm *store)
 	free(store->label);
 
 	sync_cond_destroy(&store->changed);
-	sync_cond_destroy(&store->synced);
 	sync_mutex_destroy(&store->tree_mu);
 	sync_mutex_destroy(&store->manifest_mu);
-	sync_mutex_destroy(&store->sync_mu);
+	sync_queue_release(&store->sync_queue);
 	commit_queue_release(&store->queue);
 	sync_mutex_destroy(&store->compact_mu);
 	sync_mutex_destroy(&store->fork_mu);

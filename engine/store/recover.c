@@ -364,7 +364,7 @@ static void set_sequence(struct lsm *store, const struct replay *replay)
 	    gen != NULL ? gen->counters : replay->counters;
 
 	store->last_seq = gen != NULL ? gen->last_seq : replay->last_seq;
-	store->synced_seq = store->last_seq;
+	sync_queue_note(&store->sync_queue, store->last_seq);
 	atomic_store(&store->visible_seq, store->last_seq);
 	atomic_store(&store->horizon, store->state.horizon);
 	for (unsigned i = 0; i < LSM_COUNTERS; i++)

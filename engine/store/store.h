@@ -16,8 +16,8 @@
  * What a reader sees is a view: the active memtable, the sealed ones, and a
  * version of the tables; immutable, counted, replaced under tree_mu.
  *
- * Locks, outermost first: fork_mu, compact_mu, queue.mu, sync_mu, manifest_mu,
- * tree_mu. docs/locking.md says why.
+ * Locks, outermost first: fork_mu, compact_mu, queue.mu, sync_queue.mu,
+ * manifest_mu, tree_mu. docs/locking.md says why.
  */
 #ifndef LSM_STORE_STORE_H
 #define LSM_STORE_STORE_H
@@ -32,6 +32,7 @@
 #include "store/commit_queue.h"
 #include "store/home.h"
 #include "store/slow.h"
+#include "store/sync_queue.h"
 #include "wal/wal_writer.h"
 
 enum {
@@ -154,11 +155,7 @@ struct lsm {
 	uint64_t last_seq;
 	struct generation *active; /* the same as view->active */
 
-	struct sync_mutex sync_mu;
-	struct sync_cond synced;
-	/* Guarded by sync_mu. */
-	uint64_t synced_seq;
-	bool syncing; /* somebody leads */
+	struct sync_queue sync_queue;
 
 	struct sync_mutex manifest_mu;
 	/* Guarded by manifest_mu. */
@@ -428,9 +425,6 @@ LSM_MUST_CHECK enum lsm_err store_follow_log(struct lsm *store,
 
 void store_sync_run(struct worker_job *job);
 void store_spare_run(struct worker_job *job);
-
-/* Note that everything up to `seq` is durable. */
-void store_note_synced(struct lsm *store, uint64_t seq);
 
 /* ---- install.c ------------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 /* test_sync.c: mutexes exclude and keep their order, conditions wake, threads
    leave signals to others. */
 #include <check.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -301,6 +302,51 @@ static void read_mask(void *ctx)
 	pthread_sigmask(SIG_SETMASK, NULL, ctx);
 }
 
+static atomic_uint word, woken;
+
+static void sleep_on_word(void *ctx)
+{
+	unsigned *seen = ctx;
+
+	while (atomic_load(&word) == *seen)
+		sync_word_wait(&word, *seen, 0);
+	atomic_fetch_add(&woken, 1);
+}
+
+START_TEST(a_word_that_changed_wakes_all_who_sleep_on_it)
+{
+	struct sync_thread sleepers[3];
+	unsigned seen = 7;
+
+	atomic_init(&word, seen);
+	atomic_init(&woken, 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(sync_thread_start(&sleepers[i], "sleeper",
+		                                   sleep_on_word, &seen),
+		                 LSM_OK);
+	ck_assert_uint_eq(atomic_load(&woken), 0);
+	atomic_fetch_add(&word, 1);
+	sync_word_wake(&word, INT_MAX);
+	for (int i = 0; i < 3; i++)
+		sync_thread_join(&sleepers[i]);
+	ck_assert_uint_eq(atomic_load(&woken), 3);
+}
+END_TEST
+
+START_TEST(a_word_is_not_slept_on_once_it_changed_or_time_is_over)
+{
+	uint64_t start = sync_now_ns();
+
+	atomic_init(&word, 1);
+	sync_word_wait(&word, 2, 0);
+	sync_word_wait(&word, 1, 1);
+	/* It may wake early, so not just once. */
+	while (sync_now_ns() < start + 2000000)
+		sync_word_wait(&word, 1, start + 2000000);
+	sync_word_wake(&word, 1); /* nobody */
+}
+END_TEST
+
 START_TEST(a_thread_has_signals_blocked_and_its_maker_has_not)
 {
 	struct sync_thread thread;
@@ -386,6 +432,9 @@ int main(void)
 	tcase_add_test(tc, a_broadcast_wakes_all);
 	tcase_add_test(tc, a_deadline_is_kept_and_never_early);
 	tcase_add_test(tc, a_signal_comes_before_a_far_deadline);
+	tcase_add_test(tc, a_word_that_changed_wakes_all_who_sleep_on_it);
+	tcase_add_test(
+	    tc, a_word_is_not_slept_on_once_it_changed_or_time_is_over);
 	tcase_add_test(tc, a_thread_has_signals_blocked_and_its_maker_has_not);
 	tcase_add_test(tc, a_thread_has_its_name);
 	tcase_add_test(tc, joining_twice_or_what_never_started_returns);

@@ -352,12 +352,7 @@ END_TEST
 
 static uint64_t synced(void)
 {
-	uint64_t seq;
-
-	sync_lock(&kit.store->sync_mu);
-	seq = kit.store->synced_seq;
-	sync_unlock(&kit.store->sync_mu);
-	return seq;
+	return sync_queue_durable(&kit.store->sync_queue);
 }
 
 START_TEST(background_sync_follows_by_itself)
