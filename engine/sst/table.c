@@ -298,34 +298,40 @@ static void ti_restart(struct table_iter *ti, enum where where,
 	ti_descend(ti, 0, where, target);
 }
 
-static void ti_step(struct table_iter *ti, void (*step)(struct block_iter *it),
-                    enum where where)
+/* A step led out of the data block, or to an error: climb to the lowest level
+   that has another entry, and go down from there. */
+static void ti_leave(struct table_iter *ti, void (*step)(struct block_iter *it),
+                     enum where where)
 {
 	unsigned level = LEVEL_DATA;
 
-	/* Climb to the lowest level that has another entry. */
-	for (;; level--) {
-		step(&ti->level[level].it);
-		if (ti_failed(ti, level))
-			return;
-		if (ti->level[level].it.valid)
-			break;
+	while (!ti_failed(ti, level)) {
 		if (level == 0) {
 			ti_end(ti, LSM_OK);
 			return;
 		}
+		level--;
+		step(&ti->level[level].it);
+		if (ti->level[level].it.valid) {
+			ti_descend(ti, level + 1, where, slice_make(NULL, 0));
+			return;
+		}
 	}
-	ti_descend(ti, level + 1, where, slice_make(NULL, 0));
 }
 
+/* Nearly always within the data block. */
 static void ti_next(struct table_iter *ti)
 {
-	ti_step(ti, block_iter_next, FIRST);
+	block_iter_next(data_iter(ti));
+	if (!data_iter(ti)->valid)
+		ti_leave(ti, block_iter_next, FIRST);
 }
 
 static void ti_prev(struct table_iter *ti)
 {
-	ti_step(ti, block_iter_prev, LAST);
+	block_iter_prev(data_iter(ti));
+	if (!data_iter(ti)->valid)
+		ti_leave(ti, block_iter_prev, LAST);
 }
 
 static struct table_iter *from_iter(struct iter *it)

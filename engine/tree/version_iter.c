@@ -190,7 +190,10 @@ static void level_next(struct iter *base)
 
 	assert(iter_valid(base));
 	iter_next(level->it);
-	settle(level);
+	if (iter_valid(level->it))
+		iter_place(base, true, iter_key(level->it));
+	else
+		settle(level);
 }
 
 static void level_prev(struct iter *base)
