@@ -6,6 +6,10 @@
  * L0 counts tables as well as bytes, since a read looks at each of them. Small
  * tables of L0 (forks seal what little a memtable holds) are no reason to rewrite
  * the level below: they are merged with one another first.
+ *
+ * What values in segments replace is garbage that nobody can tell before L0 meets
+ * the level below, and meeting it moves none of them. So their bytes count for L0,
+ * and the more so where it is decided when it is due.
  */
 #include <assert.h>
 
@@ -18,6 +22,10 @@ enum {
 	   has less than so many times its trigger of tables. */
 	WAIT_OVERLAP_RATIO = 8,
 	WAIT_L0_TRIGGERS = 2,
+
+	/* A byte in segments that L0 leads to makes it due as so many of its
+	   tables do. */
+	LED_WEIGHT = 4,
 
 	/* What L0 goes to is overfull from so many times its size on: clearing
 	   it comes before L0 then, each job of which rewrites much of it. */
@@ -130,15 +138,31 @@ void pick_init(struct picker *picker, struct version *version,
 	    size_levels(version, options->level_base_bytes, picker->targets);
 }
 
+/* Bytes in segments that the table leads to. */
+static uint64_t led_bytes(const struct table_meta *meta)
+{
+	const struct segment_uses *uses = &meta->info.segments;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < uses->count; i++)
+		bytes += uses->items[i].bytes;
+	return bytes;
+}
+
+static uint64_t l0_led_bytes(const struct picker *picker)
+{
+	const struct level *l0 = &picker->version->levels[0];
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < l0->count; i++)
+		bytes += led_bytes(l0->tables[i]);
+	return bytes;
+}
+
 static bool is_small(const struct pick_options *options,
                      const struct table_meta *meta)
 {
-	const struct segment_uses *uses = &meta->info.segments;
-	uint64_t bytes = meta->info.file_bytes;
-
-	for (size_t i = 0; i < uses->count && bytes < options->small_bytes; i++)
-		bytes += uses->items[i].bytes;
-	return bytes < options->small_bytes;
+	return meta->info.file_bytes + led_bytes(meta) < options->small_bytes;
 }
 
 size_t pick_l0_tables(const struct version *version,
@@ -184,8 +208,9 @@ static double l0_score(const struct picker *picker)
 	double tables =
 	    (double)pick_l0_tables(picker->version, picker->options) /
 	    picker->options->l0_trigger;
-	double bytes =
-	    (double)l0->bytes / (double)picker->options->level_base_bytes;
+	double weight =
+	    (double)l0->bytes + LED_WEIGHT * (double)l0_led_bytes(picker);
+	double bytes = weight / (double)picker->options->level_base_bytes;
 
 	return tables > bytes ? tables : bytes;
 }
@@ -207,7 +232,7 @@ static bool l0_may_wait(const struct picker *picker)
 	return pick_overlap_bytes(picker->version, picker->base_level, smallest,
 	                          largest) /
 	           WAIT_OVERLAP_RATIO >
-	       l0->bytes;
+	       l0->bytes + l0_led_bytes(picker);
 }
 
 static bool base_is_overfull(const struct picker *picker)

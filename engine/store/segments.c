@@ -11,6 +11,9 @@
 enum {
 	SEGMENT_MAX_BYTES = 256 << 20,
 	SEGMENT_PART = 16, /* of the filesystem, at most */
+	/* What is placed beside one memtable is so many times what fills that:
+	   what it replaced is not known before its flush. */
+	SEGMENT_MEMTABLES = 4,
 	SEGMENT_SMALL_BYTES = 1 << 20,
 	SEGMENT_SMALL_COUNT = 8,
 	RELOCATE_PART = 4,            /* of what is free */
@@ -64,12 +67,15 @@ static uint64_t relocate_bytes(struct lsm *store, uint64_t *total_out)
 
 uint64_t store_segment_bytes(struct lsm *store)
 {
+	uint64_t most = SEGMENT_MEMTABLES * store->options.memtable_bytes;
 	uint64_t total, free_bytes;
 
-	if (env_dir_space(store->source.pool, &total, &free_bytes) != LSM_OK)
-		return SEGMENT_MAX_BYTES;
-	return total / SEGMENT_PART < SEGMENT_MAX_BYTES ? total / SEGMENT_PART
-	                                                : SEGMENT_MAX_BYTES;
+	if (most > SEGMENT_MAX_BYTES)
+		most = SEGMENT_MAX_BYTES;
+	if (env_dir_space(store->source.pool, &total, &free_bytes) == LSM_OK &&
+	    total / SEGMENT_PART < most)
+		most = total / SEGMENT_PART;
+	return most;
 }
 
 /* Without memory it is met, and noted, the next time. */

@@ -13,6 +13,7 @@ const struct pick_options pick_defaults = {
 struct buf pick_cursor[LSM_LEVELS];
 unsigned pick_dropped;
 uint64_t pick_oldest_snapshot;
+uint64_t pick_l0_led_bytes;
 
 static uint64_t next_number, next_seq;
 
@@ -31,6 +32,7 @@ void pick_setup(void)
 	next_seq = 1;
 	pick_dropped = 0;
 	pick_oldest_snapshot = KEY_SEQ_MAX;
+	pick_l0_led_bytes = 0;
 }
 
 void pick_teardown(void)
@@ -55,6 +57,21 @@ uint32_t pick_key_number(const struct buf *ikey)
 	return number;
 }
 
+static void lead_to_segment(struct table_info *info, uint64_t number)
+{
+	struct segment_use use = {
+	    .id = {2, number},
+	    .file_bytes = pick_l0_led_bytes + KIB,
+	    .frames = 1,
+	    .bytes = pick_l0_led_bytes,
+	    .tables = 1,
+	};
+
+	if (pick_l0_led_bytes > 0)
+		ck_assert_int_eq(segment_uses_add(&info->segments, &use),
+		                 LSM_OK);
+}
+
 static struct table_meta *make_meta(const struct pick_spec *spec)
 {
 	struct table_owner owner = {.dropped = note_dropped};
@@ -77,6 +94,8 @@ static struct table_meta *make_meta(const struct pick_spec *spec)
 	ck_assert_int_eq(key_make(&info.largest, user_key(spec->to, bytes),
 	                          info.min_seq, KEY_PUT),
 	                 LSM_OK);
+	if (spec->level == 0)
+		lead_to_segment(&info, id.number);
 	ck_assert_int_eq(table_meta_create(id, &info, owner, &meta), LSM_OK);
 	table_info_release(&info);
 	return meta;

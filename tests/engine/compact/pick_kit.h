@@ -29,6 +29,8 @@ extern const struct pick_options pick_defaults;
 extern struct buf pick_cursor[LSM_LEVELS];
 extern unsigned pick_dropped;         /* metas that are gone */
 extern uint64_t pick_oldest_snapshot; /* for pick_plan(); at first none */
+extern uint64_t pick_l0_led_bytes;    /* in a segment, of each table of L0 made
+                                         from now on; at first none */
 
 /* A fixture. */
 void pick_setup(void);

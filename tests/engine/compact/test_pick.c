@@ -114,6 +114,47 @@ START_TEST(few_but_large_l0_tables_are_due)
 }
 END_TEST
 
+/* What its values have replaced is not known before. */
+START_TEST(l0_that_leads_to_much_in_segments_is_due)
+{
+	struct pick_spec specs[] = {
+	    {0, 0, 9, 10 * KIB, 0},
+	    {LAST, 0, 9, 900 * KIB, 0},
+	};
+	static const struct {
+		uint64_t led_bytes;
+		bool due;
+	} cases[] = {{0, false}, {240 * KIB, false}, {250 * KIB, true}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct version *version;
+
+		pick_l0_led_bytes = cases[i].led_bytes;
+		version = PICK_VERSION(specs);
+		ck_assert(pick_is_due(version, PICK_TRIGGER) == cases[i].due);
+		version_unref(version);
+	}
+}
+END_TEST
+
+START_TEST(l0_waits_less_where_it_leads_to_segments)
+{
+	struct pick_spec specs[] = {
+	    {0, 0, 9, 10 * KIB, 0},     {0, 0, 9, 10 * KIB, 0},
+	    {0, 0, 9, 10 * KIB, 0},     {0, 0, 9, 10 * KIB, 0},
+	    {LAST, 0, 9, 900 * KIB, 0},
+	};
+	struct version *version = PICK_VERSION(specs);
+
+	ck_assert(!pick_is_due(version, PICK_TRIGGER));
+	version_unref(version);
+	pick_l0_led_bytes = 20 * KIB;
+	version = PICK_VERSION(specs);
+	ck_assert(pick_is_due(version, PICK_TRIGGER));
+	version_unref(version);
+}
+END_TEST
+
 START_TEST(l0_job_takes_all_of_l0_and_all_between_its_bounds)
 {
 	struct pick_spec specs[] = {
@@ -483,6 +524,8 @@ static void add_level_tests(Suite *suite)
 	tcase_add_test(tc, level_within_its_size_rests);
 	tcase_add_test(tc, l0_below_its_trigger_waits_for_the_period);
 	tcase_add_test(tc, few_but_large_l0_tables_are_due);
+	tcase_add_test(tc, l0_that_leads_to_much_in_segments_is_due);
+	tcase_add_test(tc, l0_waits_less_where_it_leads_to_segments);
 	tcase_add_test(tc, l0_job_takes_all_of_l0_and_all_between_its_bounds);
 	tcase_add_test(tc, disjoint_l0_moves_without_a_rewrite);
 	tcase_add_test(tc, tiny_disjoint_l0_tables_become_one);

@@ -20,6 +20,7 @@ static void setup(void)
 	kit.options.level_base_bytes = 16 << 10;
 	kit.options.block_bytes = 1024;
 	kit.options.l0_trigger = 2;
+	kit.options.segment_min_bytes = 0; /* of which tables count alone */
 }
 
 static void teardown(void)

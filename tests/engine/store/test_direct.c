@@ -266,6 +266,30 @@ START_TEST(full_segment_rolls)
 }
 END_TEST
 
+/* Pointers would take long to fill a memtable, and longer to be merged. */
+START_TEST(what_is_placed_over_soon_goes)
+{
+	struct lsm_stats stats;
+
+	kit.options.memtable_bytes = 64 << 10;
+	kit.options.level_base_bytes = 512 << 10;
+	kit_reopen(&kit);
+	for (unsigned round = 0; round < 6; round++)
+		write_batches(0, BATCHES);
+	ASSERT_OK(lsm_flush(kit.store));
+	do {
+		lsm_stats(kit.store, &stats);
+	} while (stats.jobs > 0);
+	ck_assert_uint_ge(stats.segments.live_bytes,
+	                  BATCHES * PER_BATCH * LARGE);
+	ck_assert_uint_lt(stats.segments.garbage_bytes,
+	                  stats.segments.live_bytes);
+	KIT_WAIT_UNTIL(segment_files() <= stats.segments.files + 1);
+	expect_batches(kit.store, 0, BATCHES);
+	expect_sound(kit.store);
+}
+END_TEST
+
 static bool spare_has_segment(void)
 {
 	bool has;
@@ -580,6 +604,7 @@ int main(void)
 	tcase_add_test(tc, power_cut_leaves_a_prefix);
 	tcase_add_test(tc, lost_frame_that_was_promised_is_refused);
 	tcase_add_test(tc, full_segment_rolls);
+	tcase_add_test(tc, what_is_placed_over_soon_goes);
 	tcase_add_test(tc, segment_of_a_log_made_ahead_may_stay_unused);
 	tcase_add_test(tc, branches_share_what_was_placed);
 	tcase_add_test(tc, log_with_a_segment_is_replayed_for_all_that_name_it);

@@ -28,6 +28,7 @@ static void setup(void)
 	kit.options.memtable_bytes = 4 << 20;
 	kit.runtime_options.credit_bytes = 16 << 20;
 	kit.options.l0_trigger = 100; /* compactions where the test asks */
+	kit.options.level_base_bytes = 64 << 20;
 	memset(rounds, 0, sizeof(rounds));
 	gen_init(&gen, gen_seed(77));
 	kit_create(&kit);
