@@ -175,7 +175,7 @@ static struct fault_answer on_call(void *ctx, const struct fault_call *call)
 		atomic_fetch_add(&c->skipped, 1);
 		atomic_store(&c->window_left, c->skip_window);
 	}
-	site_follow(call);
+	site_follow(phase_of(c), call);
 	return answer;
 }
 

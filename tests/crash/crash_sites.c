@@ -14,6 +14,7 @@ static _Thread_local struct {
 	char made_ext[8];           /* of the last file made in a pool */
 	char made_name[NAME_BYTES]; /* of the last file made anywhere */
 	unsigned writes;            /* into that one */
+	enum campaign_phase made_in;
 } trail;
 
 bool site_is_change(enum fault_op op)
@@ -77,7 +78,7 @@ static const char *file_part(enum campaign_phase phase,
 	bool manifest = strncmp(call->name, "MANIFEST", 8) == 0;
 
 	if (trail.is_workload && phase == PHASE_EXPORT && mine && !manifest &&
-	    strcmp(call->folder, "pool") == 0)
+	    trail.made_in == phase && strcmp(call->folder, "pool") == 0)
 		return "copy";
 	if (mine && trail.writes == 1 &&
 	    (manifest || strcmp(extension(call->name), "wal") == 0 ||
@@ -141,12 +142,13 @@ void site_name(enum campaign_phase phase, const struct fault_call *call,
 		                                       : "");
 }
 
-void site_follow(const struct fault_call *call)
+void site_follow(enum campaign_phase phase, const struct fault_call *call)
 {
 	if (call->op == FAULT_CREATE || call->op == FAULT_LINK) {
 		snprintf(trail.made_name, sizeof(trail.made_name), "%.60s",
 		         call->name);
 		trail.writes = 0;
+		trail.made_in = phase;
 		if (strcmp(call->folder, "pool") == 0)
 			snprintf(trail.made_ext, sizeof(trail.made_ext), "%.7s",
 			         call->op == FAULT_LINK

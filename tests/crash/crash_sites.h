@@ -42,6 +42,6 @@ void site_name(enum campaign_phase phase, const struct fault_call *call,
                char out[SITE_NAME_BYTES]);
 
 /* Remember the operation; after what is asked about it. */
-void site_follow(const struct fault_call *call);
+void site_follow(enum campaign_phase phase, const struct fault_call *call);
 
 #endif

@@ -3,7 +3,9 @@
  * test_sync_mutants.c: every sync is needed. A first run of the workload finds
  * where syncs of files and folders are issued; for each such place another run
  * leaves them out silently, and some check of what a power cut leaves must then
- * fail. What is not caught is either a sync too many or a check too weak.
+ * fail. What is not caught is either a sync too many or a check too weak; or, with
+ * another seed (SHALEFS_SEED), of a file that a sync had covered before, or that
+ * nothing refers to when the power is cut, as a site that is passed once only.
  */
 #include <check.h>
 #include <stdio.h>
