@@ -31,7 +31,7 @@
 	X(CORRUPT, EIO, "stored bytes are damaged")                            \
 	X(LOST, EIO, "bytes that were synced are missing from the log")        \
 	X(POISONED, EIO, "the store stopped writing after a failed write")     \
-	X(NOMEM, ENOMEM, "out of memory")                                      \
+	X(NOMEM, ENOMEM, "out of memory or file descriptors")                  \
 	X(TOO_BIG, EFBIG, "more than a fixed limit")                           \
 	X(CLOSED, ESHUTDOWN, "the store is shutting down")                     \
 	X(NOT_FOUND, ENOENT, "no such entry")                                  \

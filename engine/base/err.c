@@ -49,6 +49,8 @@ enum lsm_err err_from_errno(int sys)
 	case EDQUOT:
 		return LSM_ERR_NOSPACE;
 	case ENOMEM:
+	case EMFILE: /* nothing was done, and the disk is not to blame */
+	case ENFILE:
 		return LSM_ERR_NOMEM;
 	case EFBIG:
 		return LSM_ERR_TOO_BIG;

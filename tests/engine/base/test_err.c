@@ -67,6 +67,8 @@ START_TEST(system_errors_keep_what_a_caller_acts_on)
 	    {ENOSPC, LSM_ERR_NOSPACE},
 	    {EDQUOT, LSM_ERR_NOSPACE},
 	    {ENOMEM, LSM_ERR_NOMEM},
+	    {EMFILE, LSM_ERR_NOMEM},
+	    {ENFILE, LSM_ERR_NOMEM},
 	    {EFBIG, LSM_ERR_TOO_BIG},
 	    {EXDEV, LSM_ERR_NO_LINK},
 	    {EMLINK, LSM_ERR_NO_LINK},
@@ -75,7 +77,6 @@ START_TEST(system_errors_keep_what_a_caller_acts_on)
 	    {EBUSY, LSM_ERR_BUSY},
 	    {EAGAIN, LSM_ERR_BUSY},
 	    {EIO, LSM_ERR_IO},
-	    {EMFILE, LSM_ERR_IO},
 	    {ENOTDIR, LSM_ERR_IO},
 	};
 

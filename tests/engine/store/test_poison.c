@@ -4,8 +4,10 @@
  * nothing more is written, and nothing acknowledged is lost; and whoever waits
  * is told, then and when the store is closed.
  */
+#include <errno.h>
 #include <stdio.h>
 
+#include "base/err.h"
 #include "base/sync.h"
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
@@ -222,6 +224,30 @@ static uint64_t waiters(void)
 	return stats.waiters;
 }
 
+/* A process that is short of descriptors is not a disk that has failed. */
+START_TEST(no_descriptor_for_a_new_manifest_poisons_nothing)
+{
+	char key[16];
+
+	kit_close(&kit);
+	kit.options.l0_trigger = 1000; /* nothing is merged */
+	kit_open(&kit);
+	for (unsigned i = 0; i <= STORE_FORK_CHANGES; i++) {
+		snprintf(key, sizeof(key), "k%u", i);
+		kit_put(kit.store, key, "1");
+		ASSERT_OK(lsm_flush(kit.store));
+	}
+	kit_log_begin();
+	kit_fail(&kit, FAULT_CREATE, ".list", err_from_errno(EMFILE), -1);
+	ASSERT_OK(lsm_branch_create(kit.store, "child", false, NULL));
+	ck_assert_int_gt(atomic_load(&kit.fault.met), 0);
+	kit_heal(&kit);
+	kit_put(kit.store, "later", "1");
+	kit_reopen(&kit);
+	kit_expect(kit.store, "later", "1");
+}
+END_TEST
+
 START_TEST(close_wakes_every_waiter)
 {
 	struct waiter waiter[3];
@@ -267,6 +293,7 @@ int main(void)
 	tcase_add_test(tc, failed_manifest_sync_poisons_and_deletes_nothing);
 	tcase_add_test(tc, failed_manifest_write_poisons);
 	tcase_add_test(tc, manifest_that_fails_when_a_log_is_named_poisons);
+	tcase_add_test(tc, no_descriptor_for_a_new_manifest_poisons_nothing);
 	tcase_add_test(tc, close_wakes_every_waiter);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
