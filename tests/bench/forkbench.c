@@ -20,6 +20,7 @@
 #include "base/sync.h"
 #include "io/env.h"
 #include "tests/bench/histogram.h"
+#include "tests/support/tables.h"
 
 enum {
 	SAMPLES = 1000,
@@ -148,17 +149,6 @@ static void put(struct lsm *store, uint64_t key, size_t value_bytes)
 	lsm_batch_destroy(batch);
 }
 
-static uint64_t count_tables(struct lsm *store)
-{
-	struct lsm_stats stats;
-	uint64_t count = 0;
-
-	lsm_stats(store, &stats);
-	for (unsigned i = 0; i < LSM_LEVELS; i++)
-		count += stats.levels[i].files;
-	return count;
-}
-
 /* From here on all is synced, and what was written before too. */
 static void sync_all(void)
 {
@@ -172,7 +162,7 @@ static void grow_to(struct lsm *store, uint64_t tables)
 {
 	uint64_t each = tables * (TABLE_BYTES / VALUE_BYTES) / 2;
 
-	for (uint64_t i = 0; count_tables(store) < tables; i++) {
+	for (uint64_t i = 0; tables_count(store) < tables; i++) {
 		for (uint64_t half = 0; half < 2; half++) {
 			for (uint64_t k = 0; k < each; k++)
 				put(store, 2 * (i * each + k) + half,
@@ -268,7 +258,7 @@ static void with_tables(uint64_t tables, uint64_t samples)
 	sync_all();
 	clear();
 	printf("%llu tables in the store\n",
-	       (unsigned long long)count_tables(store));
+	       (unsigned long long)tables_count(store));
 	for (uint64_t i = 0; i < samples; i++) {
 		create_one(store, i);
 		probe();
@@ -454,7 +444,7 @@ static void with_open(void)
 		must(lsm_branch_open(store, name, NULL, &open[i]), "open");
 	}
 	printf("%d open branches of %llu tables\n", OPEN_BRANCHES,
-	       (unsigned long long)count_tables(store));
+	       (unsigned long long)tables_count(store));
 	printf("  opened in %.3f s, %.1f KiB of memory each\n",
 	       (double)(sync_now_ns() - begin) / 1e9,
 	       (double)(resident_bytes() - before) / 1024 / OPEN_BRANCHES);

@@ -25,6 +25,7 @@
 #include "io/env.h"
 #include "tests/bench/data.h"
 #include "tests/bench/measure.h"
+#include "tests/support/tables.h"
 
 enum {
 	BATCH = 16,
@@ -173,15 +174,6 @@ static void read_keys(void *ctx)
 	buf_release(&value);
 }
 
-static unsigned tables_of(const struct lsm_stats *stats)
-{
-	uint64_t count = 0;
-
-	for (unsigned i = 0; i < LSM_LEVELS; i++)
-		count += stats->levels[i].files;
-	return (unsigned)count;
-}
-
 static bool print_keys(struct keys_run *run, uint64_t written,
                        uint64_t started_ns)
 {
@@ -192,10 +184,10 @@ static bool print_keys(struct keys_run *run, uint64_t written,
 	struct lsm_stats stats;
 
 	lsm_stats(run->store, &stats);
-	printf("%6.1f M keys  %7.1f MiB resident at most  %5u tables  "
+	printf("%6.1f M keys  %7.1f MiB resident at most  %5" PRIu64 " tables  "
 	       "%6.1f MiB cached  %6.1f MiB in arenas at most  "
 	       "%8.0f gets/s meanwhile\n",
-	       (double)written / 1e6, mib(peak), tables_of(&stats),
+	       (double)written / 1e6, mib(peak), tables_count(run->store),
 	       mib(stats.cache.used_bytes), mib(stats.memory.arena_peak_bytes),
 	       (double)gets / seconds);
 	fflush(stdout);

@@ -11,6 +11,7 @@
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
+#include "tests/support/tables.h"
 
 enum { FILLED = 200 };
 
@@ -311,17 +312,6 @@ static const struct kit_limits periodic = {
     "a period of 1 ms", 256 << 10, 1, 1,  64 << 10, 16 << 10,
     64 << 10,           1 << 10,   4, 30, 0};
 
-static uint64_t tables_of(struct lsm *store)
-{
-	struct lsm_stats stats;
-	uint64_t count = 0;
-
-	lsm_stats(store, &stats);
-	for (unsigned i = 0; i < LSM_LEVELS; i++)
-		count += stats.levels[i].files;
-	return count;
-}
-
 static bool is_tidy(struct lsm *store)
 {
 	struct lsm_stats stats;
@@ -349,9 +339,9 @@ START_TEST(each_branch_is_rid_of_what_it_deleted_of_shared_tables)
 		snprintf(key, sizeof(key), "k%06u", i);
 		kit_delete(child, key);
 	}
-	KIT_WAIT_UNTIL(tables_of(child) == 0);
+	KIT_WAIT_UNTIL(tables_count(child) == 0);
 	kit_expect_filled(kit.store, "k", FILLED, "x");
-	ck_assert_uint_gt(tables_of(kit.store), 0);
+	ck_assert_uint_gt(tables_count(kit.store), 0);
 	kit_fill(kit.store, "k", FILLED, "y");
 	ASSERT_OK(lsm_close(child));
 	ASSERT_OK(lsm_branch_delete(kit.store, "child", false));

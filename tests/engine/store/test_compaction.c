@@ -12,6 +12,7 @@
 #include "io/env.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
+#include "tests/support/tables.h"
 #include "tests/support/tmp.h"
 
 enum {
@@ -116,17 +117,6 @@ static uint64_t pool_bytes(void)
 	return bytes;
 }
 
-static uint64_t table_bytes(void)
-{
-	struct lsm_stats stats;
-	uint64_t bytes = 0;
-
-	lsm_stats(store, &stats);
-	for (unsigned i = 0; i < LSM_LEVELS; i++)
-		bytes += stats.levels[i].bytes;
-	return bytes;
-}
-
 static uint64_t l0_files(void)
 {
 	struct lsm_stats stats;
@@ -199,7 +189,7 @@ START_TEST(deleting_everything_gives_nearly_all_space_back)
 	open_store();
 	write_round(&gen);
 	ck_assert_int_eq(compact_all(store), LSM_OK);
-	before = table_bytes();
+	before = tables_bytes(store);
 	ck_assert_uint_gt(before, KEYS * VALUE_BYTES);
 	ck_assert_int_eq(lsm_batch_create(&batch), LSM_OK);
 	for (unsigned i = 0; i < KEYS; i++) {
@@ -210,7 +200,7 @@ START_TEST(deleting_everything_gives_nearly_all_space_back)
 	ck_assert_int_eq(lsm_write(store, batch, NULL, NULL), LSM_OK);
 	lsm_batch_destroy(batch);
 	ck_assert_int_eq(compact_all(store), LSM_OK);
-	ck_assert_uint_lt(table_bytes(), before / 100);
+	ck_assert_uint_lt(tables_bytes(store), before / 100);
 	close_store();
 }
 END_TEST

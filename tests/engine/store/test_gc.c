@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
+#include "tests/support/tables.h"
 
 enum { FILLED = 300, ROUNDS = 6 };
 
@@ -22,17 +23,6 @@ static void teardown(void)
 	kit_release(&kit);
 }
 
-static size_t tables_named(void)
-{
-	struct lsm_stats stats;
-	size_t count = 0;
-
-	lsm_stats(kit.store, &stats);
-	for (unsigned l = 0; l < LSM_LEVELS; l++)
-		count += stats.levels[l].files;
-	return count;
-}
-
 static size_t tables_there(void)
 {
 	return kit_files(kit.env, KIT_POOL, ".sst");
@@ -44,7 +34,7 @@ START_TEST(inputs_of_a_compaction_go)
 		kit_fill(kit.store, "k", FILLED, i % 2 == 0 ? "even" : "odd");
 		ASSERT_OK(compact_all(kit.store));
 	}
-	KIT_WAIT_UNTIL(tables_there() == tables_named());
+	KIT_WAIT_UNTIL(tables_there() == tables_count(kit.store));
 	ck_assert_uint_le(tables_there(), 3);
 	kit_expect_filled(kit.store, "k", FILLED, "odd");
 	kit_close(&kit);
@@ -76,7 +66,7 @@ START_TEST(iterator_holds_no_table_between_moves)
 	                          &it));
 	kit_fill(kit.store, "k", FILLED, "second");
 	ASSERT_OK(compact_all(kit.store));
-	KIT_WAIT_UNTIL(tables_there() == tables_named());
+	KIT_WAIT_UNTIL(tables_there() == tables_count(kit.store));
 	for (lsm_iter_seek(it, slice_str("")); lsm_iter_valid(it);
 	     lsm_iter_next(it)) {
 		ck_assert(memmem(lsm_iter_value(it).data,
@@ -104,7 +94,7 @@ START_TEST(space_of_deleted_keys_comes_back)
 	ASSERT_OK(compact_all(kit.store));
 	KIT_WAIT_UNTIL(tables_there() == 0);
 	lsm_stats(kit.store, &stats);
-	ck_assert_uint_eq(tables_named(), 0);
+	ck_assert_uint_eq(tables_count(kit.store), 0);
 	ck_assert_uint_eq(kit_count(kit.store, "", ""), 0);
 }
 END_TEST
@@ -124,11 +114,11 @@ START_TEST(tombstones_go_once_no_snapshot_needs_them)
 	}
 	for (int i = 0; i < 2; i++)
 		ASSERT_OK(compact_all(kit.store));
-	ck_assert_uint_gt(tables_named(), 0);
+	ck_assert_uint_gt(tables_count(kit.store), 0);
 	kit_expect_at(kit.store, NULL, "k000001", NULL);
 	lsm_snapshot_release(kit.store, snap);
 	ASSERT_OK(compact_all(kit.store));
-	ck_assert_uint_eq(tables_named(), 0);
+	ck_assert_uint_eq(tables_count(kit.store), 0);
 }
 END_TEST
 
@@ -150,13 +140,13 @@ START_TEST(failed_compaction_keeps_its_inputs_and_leaves_no_file)
 		if (compact_all(kit.store) == LSM_OK)
 			break;
 		failed++;
-		KIT_WAIT_UNTIL(tables_there() == tables_named());
+		KIT_WAIT_UNTIL(tables_there() == tables_count(kit.store));
 		kit_expect_filled(kit.store, "k", FILLED, "second");
 	}
 	ck_assert_int_gt(failed, 0);
 	kit_heal(&kit);
 	ASSERT_OK(compact_all(kit.store));
-	KIT_WAIT_UNTIL(tables_there() == tables_named());
+	KIT_WAIT_UNTIL(tables_there() == tables_count(kit.store));
 	kit_expect_filled(kit.store, "k", FILLED, "second");
 }
 END_TEST
@@ -172,9 +162,9 @@ START_TEST(file_that_cannot_be_deleted_is_swept_later)
 	ASSERT_OK(compact_all(kit.store));
 	kit_wait_met(&kit, 2);
 	kit_heal(&kit);
-	ck_assert_uint_gt(tables_there(), tables_named());
+	ck_assert_uint_gt(tables_there(), tables_count(kit.store));
 	kit_reopen(&kit);
-	ck_assert_uint_eq(tables_there(), tables_named());
+	ck_assert_uint_eq(tables_there(), tables_count(kit.store));
 	kit_expect_filled(kit.store, "k", FILLED, "second");
 }
 END_TEST

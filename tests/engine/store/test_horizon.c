@@ -10,6 +10,7 @@
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
+#include "tests/support/tables.h"
 
 enum { KEYS = 2000, FEW = 200, STEPS_MAX = 2000 };
 
@@ -40,17 +41,6 @@ static uint64_t horizon(void)
 
 	lsm_stats(kit.store, &stats);
 	return stats.horizon;
-}
-
-static uint64_t tables_bytes(void)
-{
-	struct lsm_stats stats;
-	uint64_t bytes = 0;
-
-	lsm_stats(kit.store, &stats);
-	for (unsigned i = 0; i < LSM_LEVELS; i++)
-		bytes += stats.levels[i].bytes;
-	return bytes;
 }
 
 static struct lsm_snapshot *take(void)
@@ -225,15 +215,15 @@ START_TEST(what_only_an_expired_snapshot_could_see_goes)
 	kit_create(&kit);
 	kit_fill(kit.store, "k", KEYS, "1");
 	ASSERT_OK(compact_all(kit.store));
-	once = tables_bytes();
+	once = tables_bytes(kit.store);
 	snap = take();
 	kit_fill(kit.store, "k", KEYS, "2");
 	ASSERT_OK(compact_all(kit.store));
-	twice = tables_bytes();
+	twice = tables_bytes(kit.store);
 	ck_assert_uint_gt(twice, once * 11 / 10);
 	/* It is still held; in the last level, without a tombstone. */
 	ASSERT_OK(compact(lsm_sequence(kit.store)));
-	ck_assert_uint_lt(tables_bytes(), once * 16 / 15);
+	ck_assert_uint_lt(tables_bytes(kit.store), once * 16 / 15);
 	ASSERT_ERR(get(snap, "k000000"), EXPIRED);
 	lsm_snapshot_release(kit.store, snap);
 	kit_expect_filled(kit.store, "k", KEYS, "2");

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
+#include "tests/support/tables.h"
 
 enum { PREFIX_BYTES = 2, FILLED = 300, KEEP_ALL = 256 };
 
@@ -48,28 +49,6 @@ static void delete_range(const char *prefix, const char *lower,
                          const char *upper)
 {
 	ASSERT_OK(try_delete_range(prefix, lower, upper));
-}
-
-static uint64_t table_count(void)
-{
-	struct lsm_stats stats;
-	uint64_t files = 0;
-
-	lsm_stats(kit.store, &stats);
-	for (unsigned level = 0; level < LSM_LEVELS; level++)
-		files += stats.levels[level].files;
-	return files;
-}
-
-static uint64_t table_bytes(void)
-{
-	struct lsm_stats stats;
-	uint64_t bytes = 0;
-
-	lsm_stats(kit.store, &stats);
-	for (unsigned level = 0; level < LSM_LEVELS; level++)
-		bytes += stats.levels[level].bytes;
-	return bytes;
 }
 
 /* ---- what they hide -------------------------------------------------------- */
@@ -186,7 +165,7 @@ START_TEST(snapshot_and_iterator_still_see_what_was_deleted_later)
 	lsm_iter_destroy(it);
 	lsm_snapshot_release(kit.store, snap);
 	ASSERT_OK(compact_all(kit.store));
-	ck_assert_uint_eq(table_count(), 0);
+	ck_assert_uint_eq(tables_count(kit.store), 0);
 }
 END_TEST
 
@@ -280,10 +259,10 @@ static void fill_tables(void)
 START_TEST(deleted_range_leaves_nothing_behind)
 {
 	fill_tables();
-	ck_assert_uint_gt(table_count(), 1);
+	ck_assert_uint_gt(tables_count(kit.store), 1);
 	delete_range("aa", "", "");
 	ASSERT_OK(compact_all(kit.store));
-	ck_assert_uint_eq(table_count(), 0);
+	ck_assert_uint_eq(tables_count(kit.store), 0);
 	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") == 0);
 }
 END_TEST
@@ -307,9 +286,9 @@ START_TEST(covered_table_goes_unread)
 		buf_release(&bytes);
 	}
 	kit_open(&kit);
-	ck_assert_uint_gt(table_count(), 2);
+	ck_assert_uint_gt(tables_count(kit.store), 2);
 	ASSERT_OK(compact_all(kit.store));
-	ck_assert_uint_eq(table_count(), 0);
+	ck_assert_uint_eq(tables_count(kit.store), 0);
 }
 END_TEST
 
@@ -347,7 +326,7 @@ START_TEST(quiet_store_gives_the_space_back_by_itself)
 
 	kit_fill(kit.store, "bb", FILLED, "other");
 	ASSERT_OK(compact_all(kit.store));
-	alone = table_bytes();
+	alone = tables_bytes(kit.store);
 	kit_fill(kit.store, "aa", FILLED, "first");
 	ASSERT_OK(compact_all(kit.store));
 	kit_fill(kit.store, "aa", FILLED / 2, "again");
@@ -356,7 +335,7 @@ START_TEST(quiet_store_gives_the_space_back_by_itself)
 	kit_close(&kit);
 	kit.runtime_options.period_ms = 5;
 	kit_open(&kit);
-	KIT_WAIT_UNTIL(table_bytes() <= alone);
+	KIT_WAIT_UNTIL(tables_bytes(kit.store) <= alone);
 	kit_expect_filled(kit.store, "bb", FILLED, "other");
 }
 END_TEST

@@ -6,6 +6,7 @@
 
 #include "store/store.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/tables.h"
 
 enum { SLOW = 3, STOP = 6, FEW = 10, LARGE = 100 << 10 };
 
@@ -386,17 +387,6 @@ START_TEST(failing_compactions_are_noticed)
 }
 END_TEST
 
-static size_t tables(void)
-{
-	struct lsm_stats stats;
-	size_t count = 0;
-
-	lsm_stats(kit.store, &stats);
-	for (unsigned level = 0; level < LSM_LEVELS; level++)
-		count += (size_t)stats.levels[level].files;
-	return count;
-}
-
 /* A compaction that meets a full disk loses nothing and leaves nothing, is tried
    again, and comes to its end by itself once there is room. */
 START_TEST(compactions_go_on_when_a_full_disk_has_room_again)
@@ -418,7 +408,8 @@ START_TEST(compactions_go_on_when_a_full_disk_has_room_again)
 	KIT_WAIT_UNTIL(l0_tables() == 0);
 	KIT_WAIT_UNTIL(!atomic_load(&kit.store->slow.failing));
 	kit_expect_filled(kit.store, "k", 100, "2");
-	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") == tables());
+	KIT_WAIT_UNTIL(kit_files(kit.env, KIT_POOL, ".sst") ==
+	               tables_count(kit.store));
 	kit_reopen(&kit);
 	kit_expect_filled(kit.store, "k", 100, "2");
 	kit_expect(kit.store, "meanwhile", "1");
