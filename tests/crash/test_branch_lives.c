@@ -456,8 +456,8 @@ START_TEST(every_life_goes_on_from_a_prefix)
 	kit_log_end();
 	fprintf(stderr, "%u lives, %u cut off, %u branches\n", count, cuts,
 	        names);
-	ck_assert_uint_gt(cuts, count / 4);
-	ck_assert_uint_gt(names, count / 2);
+	ck_assert_uint_gt(cuts, count / 8);
+	ck_assert_uint_gt(names, count / 8);
 	for (unsigned i = 0; i < BRANCHES; i++)
 		free(lives[i].seeds);
 	kit_release(&kit);
