@@ -98,6 +98,102 @@ START_TEST(info_comes_back_from_its_bytes)
 }
 END_TEST
 
+static void add_segment(struct table_info *info, uint64_t creator,
+                        uint64_t number, uint64_t frames)
+{
+	struct segment_use use = {
+	    .id = {creator, number},
+	    .frames = frames,
+	    .bytes = frames * 9001,
+	    .tables = 1,
+	};
+
+	ck_assert_int_eq(segment_uses_add(&info->segments, &use), LSM_OK);
+}
+
+static void expect_possible(const struct segment_uses *uses)
+{
+	for (size_t i = 0; i < uses->count; i++) {
+		const struct segment_use *use = &uses->items[i];
+
+		ck_assert_uint_gt(use->id.number, 0);
+		ck_assert_uint_gt(use->frames, 0);
+		ck_assert_uint_ge(use->bytes, use->frames);
+		ck_assert_uint_eq(use->tables, 1);
+		ck_assert(i == 0 ||
+		          file_id_compare(uses->items[i - 1].id, use->id) < 0);
+	}
+}
+
+/* What a checksum would tell aside, damage gives an error, or figures that some
+   table could have: then they are those that the bytes say. */
+static bool info_is_taken_for_what_it_says(struct slice damaged)
+{
+	struct buf bytes = BUF_INIT;
+	struct table_info got, again;
+	enum lsm_err err;
+
+	table_info_init(&got);
+	table_info_init(&again);
+	err = table_info_decode(damaged, &got);
+	if (err == LSM_OK) {
+		expect_possible(&got.segments);
+		ck_assert_int_eq(table_info_encode(&got, &bytes), LSM_OK);
+		ck_assert_int_eq(table_info_decode(buf_slice(&bytes), &again),
+		                 LSM_OK);
+		ck_assert(segment_uses_equal(&got.segments, &again.segments));
+	} else {
+		ck_assert_int_eq(err, LSM_ERR_CORRUPT);
+	}
+	table_info_release(&got);
+	table_info_release(&again);
+	buf_release(&bytes);
+	return err == LSM_OK;
+}
+
+START_TEST(flipped_bits_of_a_list_of_segments_are_refused_or_make_sense)
+{
+	struct table_info info = {.entries = 900, .min_seq = 4, .max_seq = 5};
+	struct buf bytes = BUF_INIT, without = BUF_INIT;
+	size_t taken = 0, bits, begin;
+
+	ck_assert_int_eq(key_make(&info.smallest, slice_str("a"), 4, KEY_PUT),
+	                 LSM_OK);
+	ck_assert_int_eq(key_make(&info.largest, slice_str("b"), 5, KEY_PUT),
+	                 LSM_OK);
+	ck_assert_int_eq(table_info_encode(&info, &without), LSM_OK);
+	begin = without.len - 1; /* an empty list is one byte */
+	add_segment(&info, 3, 1, 1);
+	add_segment(&info, 3, 300, 200);
+	add_segment(&info, UINT64_MAX, 70000, 20000);
+	ck_assert_int_eq(table_info_encode(&info, &bytes), LSM_OK);
+	ck_assert_uint_gt(bytes.len, begin + 3 * 11);
+
+	for (size_t bit = begin * 8; bit < bytes.len * 8; bit++) {
+		bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		taken += info_is_taken_for_what_it_says(buf_slice(&bytes));
+		bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	bits = (bytes.len - begin) * 8;
+	ck_assert_uint_gt(taken, 0);
+	ck_assert_uint_lt(taken, bits);
+
+	for (size_t at = begin; at < bytes.len; at++) {
+		uint8_t was = bytes.data[at];
+
+		for (unsigned other = 0; other < 256; other++) {
+			bytes.data[at] = (uint8_t)other;
+			(void)info_is_taken_for_what_it_says(buf_slice(&bytes));
+		}
+		bytes.data[at] = was;
+	}
+	ck_assert(info_is_taken_for_what_it_says(buf_slice(&bytes)));
+	table_info_release(&info);
+	buf_release(&without);
+	buf_release(&bytes);
+}
+END_TEST
+
 START_TEST(range_tombstones_are_told_of_and_verified)
 {
 	struct entries entries = {0};
@@ -367,6 +463,8 @@ int main(void)
 	tcase_add_test(tc, info_agrees_with_the_entries);
 	tcase_add_test(tc, figures_count_what_they_say);
 	tcase_add_test(tc, info_comes_back_from_its_bytes);
+	tcase_add_test(
+	    tc, flipped_bits_of_a_list_of_segments_are_refused_or_make_sense);
 	tcase_add_test(tc, range_tombstones_are_told_of_and_verified);
 	tcase_add_test(tc,
 	               range_tombstones_of_a_table_have_prefixes_of_one_length);

@@ -3,6 +3,7 @@
  * test_table_verify.c: a damaged table never answers wrong, and table_verify()
  * finds every byte of damage.
  */
+#include "seg/pointer.h"
 #include "tests/engine/sst/sst_kit.h"
 
 START_TEST(truncated_table_is_refused)
@@ -169,6 +170,64 @@ START_TEST(verify_finds_a_flipped_byte_in_each_kind_of_block)
 }
 END_TEST
 
+/* A few keys whose values lie in as many segments. */
+static void entries_apart(struct entries *entries)
+{
+	static const char *const users[] = {"a", "b", "c"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct pointer pointer = {
+		    .segment = {7 + i, 300 * i + 1},
+		    .offset = FILE_HEADER_BYTES,
+		    .stored_len = 9000 + i,
+		    .raw_len = 20000,
+		};
+		uint8_t bytes[POINTER_BYTES];
+
+		pointer_encode(&pointer, bytes);
+		entries_add(entries, slice_str(users[i]), 5, KEY_POINTER,
+		            slice_make(bytes, sizeof(bytes)));
+	}
+}
+
+START_TEST(every_flipped_bit_of_the_properties_is_found)
+{
+	struct entries entries = {0};
+	struct sst_footer footer;
+	struct table_info info;
+	struct table *table;
+	struct buf bytes;
+	uint64_t whole;
+	size_t begin, end;
+
+	entries_apart(&entries);
+	whole = write_table(&entries, 100);
+	table_bytes(&bytes);
+	decode_footer(&bytes, &footer);
+	ck_assert_int_eq(open_table(whole, &table), LSM_OK);
+	ck_assert_int_eq(table_read_info(table, &info), LSM_OK);
+	ck_assert_uint_eq(info.segments.count, 3);
+	table_info_release(&info);
+	table_close(table);
+
+	begin = (size_t)footer.properties.offset;
+	end = begin + (size_t)footer.properties.bytes + SST_TRAILER_BYTES;
+	for (size_t bit = begin * 8; bit < end * 8; bit++) {
+		bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		set_table_bytes(buf_slice(&bytes));
+		ck_assert_int_eq(open_table(whole, &table), LSM_OK);
+		ck_assert_int_eq(table_read_info(table, &info),
+		                 LSM_ERR_CORRUPT);
+		ck_assert_uint_eq(info.segments.count, 0);
+		ck_assert_uint_eq(faults_of(table), 1);
+		table_close(table);
+		bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	buf_release(&bytes);
+	entries_release(&entries);
+}
+END_TEST
+
 /* Replace the block that `handle` names by `raw`, in place, checksum and all:
    what a bug would write. It must take no more room than the old one. */
 static void forge_block(struct buf *bytes, enum sst_block_type type,
@@ -242,6 +301,7 @@ int main(void)
 	tcase_add_test(tc, flipped_byte_gives_an_error_and_never_other_bytes);
 	tcase_add_test(tc, flipped_byte_in_one_of_many_parts_gives_an_error);
 	tcase_add_test(tc, verify_finds_a_flipped_byte_in_each_kind_of_block);
+	tcase_add_test(tc, every_flipped_bit_of_the_properties_is_found);
 	tcase_add_test(tc, verify_finds_what_checksums_do_not);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
