@@ -17,10 +17,11 @@ enum {
 	/* A flush is small below this part of a full memtable, or this. */
 	SMALL_PART = 8,
 	SMALL_MAX_BYTES = 1 << 20,
-	/* Garbage of a segment at which it is emptied: on the way, and when
-	   everything is to be made small. Emptying at u parts in use writes
-	   u / (1 - u) of what was written since. */
+	/* Garbage of a segment at which it is emptied: on the way, once nobody
+	   wrote for a period, and when everything is to be made small. Emptying
+	   at u parts in use writes u / (1 - u) of what was written since. */
 	COLLECT_PERCENT = 50,
+	COLLECT_QUIET_PERCENT = 33,
 	COLLECT_ALL_PERCENT = 10,
 };
 
@@ -189,6 +190,15 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	return err;
 }
 
+static unsigned collect_percent(const struct lsm *store, enum pick_why why)
+{
+	if (why == PICK_ALL ||
+	    (why == PICK_PERIOD && atomic_load(&store->tidy)))
+		return COLLECT_ALL_PERCENT;
+	return why == PICK_PERIOD && store->quiet ? COLLECT_QUIET_PERCENT
+	                                          : COLLECT_PERCENT;
+}
+
 /* The most urgent compaction. Segments are emptied when nothing else is due, or
    once they hold more garbage than values and L0 does not wait. */
 static enum lsm_err choose(struct lsm *store, struct version *version,
@@ -197,11 +207,8 @@ static enum lsm_err choose(struct lsm *store, struct version *version,
                            struct compact_plan *plan, bool *due_out)
 {
 	bool tidy = options->why == PICK_PERIOD && atomic_load(&store->tidy);
-	unsigned percent = tidy || options->why == PICK_ALL
-	                       ? COLLECT_ALL_PERCENT
-	                       : COLLECT_PERCENT;
-	enum lsm_err err =
-	    store_collection_make(store, version, percent, collection);
+	enum lsm_err err = store_collection_make(
+	    store, version, collect_percent(store, options->why), collection);
 
 	if (err == LSM_OK &&
 	    collection->garbage_bytes > collection->live_bytes &&
@@ -299,7 +306,8 @@ static void seal_if_idle(struct lsm *store)
 {
 	uint64_t seq = lsm_sequence(store);
 
-	if (seq == store->period_seq && store_lead_and_seal(store) != LSM_OK)
+	store->quiet = seq == store->period_seq;
+	if (store->quiet && store_lead_and_seal(store) != LSM_OK)
 		log_debug("%s: an idle memtable stays", store->path);
 	store->period_seq = seq;
 }

@@ -181,6 +181,7 @@ struct lsm {
 	/* Each its own job's. */
 	uint32_t flush_retry_ms, compact_retry_ms;
 	uint64_t period_seq; /* visible_seq at the last period */
+	bool quiet;          /* it was the same a period before */
 	uint64_t period_due_ns;
 	struct worker_job flush_job, compact_job, sync_job, spare_job;
 

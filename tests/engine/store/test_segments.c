@@ -263,6 +263,32 @@ START_TEST(live_values_move_out_of_garbage)
 }
 END_TEST
 
+/* What is left alone while there is work, for what it would write. */
+START_TEST(quiet_store_is_rid_of_a_third_of_garbage)
+{
+	struct lsm_stats stats;
+
+	write_round(1, 1);
+	for (unsigned i = 0; i < KEYS; i++) {
+		if (i % 5 < 2)
+			put(kit.store, i, 2);
+		rounds[i] = i % 5 < 2 ? 2 : 1;
+	}
+	compact_at_once();
+	ASSERT_OK(lsm_flush(kit.store));
+	wait_for_compaction();
+	stats = stats_now();
+	ck_assert_uint_gt(stats.segments.garbage_bytes, KEYS * LARGE / 3);
+	ck_assert_uint_eq(stats.segments.files, 2);
+
+	kit.runtime_options.period_ms = 20;
+	kit_reopen(&kit);
+	KIT_WAIT_UNTIL(stats_now().segments.garbage_bytes == 0);
+	check_values();
+	ck_assert_uint_eq(kit_faults(kit.store), 0);
+}
+END_TEST
+
 /* Ten times everything: the pool comes back to about what is live. */
 START_TEST(overwrites_do_not_pile_up)
 {
@@ -636,6 +662,7 @@ int main(void)
 	tcase_add_test(tc, small_segments_are_put_together);
 	tcase_add_test(tc, dead_segment_goes_unread);
 	tcase_add_test(tc, live_values_move_out_of_garbage);
+	tcase_add_test(tc, quiet_store_is_rid_of_a_third_of_garbage);
 	tcase_add_test(tc, overwrites_do_not_pile_up);
 	tcase_add_test(tc, snapshot_keeps_what_was_overwritten);
 	tcase_add_test(tc, small_operand_stays_beside_its_value);
