@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "tests/support/append.h"
 #include "tests/support/gen.h"
 
 enum {
@@ -174,22 +175,6 @@ enum lsm_err kit_write(const struct kit_model *model, struct lsm *store,
 	return err;
 }
 
-/* Operands are appended; what is not there counts as empty. */
-static enum lsm_err fold(void *ctx, struct slice key, bool has_base,
-                         const struct slice *base, const struct slice *operands,
-                         size_t count, struct buf *value)
-{
-	enum lsm_err err = LSM_OK;
-
-	(void)ctx;
-	(void)key;
-	if (has_base && base != NULL)
-		err = buf_append_slice(value, *base);
-	for (size_t i = 0; err == LSM_OK && i < count; i++)
-		err = buf_append_slice(value, operands[i]);
-	return err;
-}
-
 /* ---- the model ------------------------------------------------------------
  */
 
@@ -345,7 +330,7 @@ enum lsm_err kit_open(struct lsm_runtime *runtime, const struct env *env,
 
 	lsm_options_init(&options);
 	options.env = env;
-	options.fold = fold;
+	options.fold = append_fold;
 	options.read_only = read_only;
 	options.range_prefix_bytes = 1;
 	options.memtable_bytes = 8 << 10;

@@ -18,6 +18,7 @@
 #include "base/coding.h"
 #include "base/sync.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/append.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/tmp.h"
 
@@ -542,7 +543,7 @@ static void run_all(const struct env *env, const char *folder)
 	lsm_options_init(&t.options);
 	t.options.range_prefix_bytes = PREFIX_BYTES;
 	t.options.env = env;
-	t.options.fold = kit_fold;
+	t.options.fold = append_fold;
 	t.options.memtable_bytes = 128 << 10;
 	t.options.block_bytes = 1 << 10;
 	t.options.table_bytes = 16 << 10;

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "tests/support/append.h"
 #include "tests/support/env_fault.h"
 
 enum { CACHE_BYTES = 1 << 20 };
@@ -89,7 +90,7 @@ void kit_open(struct kit *kit)
 	    .owner = {dropped, kit},
 	    .new_file = new_file,
 	    .new_file_ctx = kit,
-	    .fold = {kit_append, NULL},
+	    .fold = {append_fold, NULL},
 	    .block_bytes = 256,
 	    .stop = &kit->stop,
 	};
@@ -105,21 +106,6 @@ void kit_close(struct kit *kit)
 	env_dir_close(kit->pool);
 	env_fault_destroy(kit->env);
 	env_mem_destroy(kit->memory);
-}
-
-enum lsm_err kit_append(void *ctx, struct slice key, bool has_base,
-                        const struct slice *base, const struct slice *operands,
-                        size_t count, struct buf *value)
-{
-	enum lsm_err err = LSM_OK;
-
-	(void)ctx;
-	(void)key;
-	if (has_base && base != NULL)
-		err = buf_append_slice(value, *base);
-	for (size_t i = 0; i < count && err == LSM_OK; i++)
-		err = buf_append_slice(value, operands[i]);
-	return err;
 }
 
 /* ---- streams --------------------------------------------------------- */

@@ -45,11 +45,6 @@ struct entry {
    they are copied. */
 struct iter *kit_stream(const struct entry *entries, size_t count);
 
-/* A fold function that appends operands to the base. */
-enum lsm_err kit_append(void *ctx, struct slice key, bool has_base,
-                        const struct slice *base, const struct slice *operands,
-                        size_t count, struct buf *value);
-
 /* The version that *edit (released) makes of *version (replaced). */
 void kit_apply(struct version **version, struct edit *edit);
 

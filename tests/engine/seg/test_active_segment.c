@@ -13,6 +13,7 @@
 #include "base/sync.h"
 #include "seg/active_segment.h"
 #include "seg/segment.h"
+#include "tests/engine/seg/seg_kit.h"
 #include "tests/support/env_fault.h"
 
 enum { MAX_BYTES = 4096, VALUE_BYTES = 500, THREADS = 4, ROUNDS = 50 };
@@ -25,16 +26,7 @@ static struct active_segment *segment;
 
 static void setup(void)
 {
-	struct env_dir *root;
-
-	ck_assert_int_eq(env_mem_create(&memory), LSM_OK);
-	ck_assert_int_eq(env_fault_create(memory, &env), LSM_OK);
-	ck_assert_int_eq(env_dir_open(env, "/", &root), LSM_OK);
-	ck_assert_int_eq(env_dir_make(root, "pool"), LSM_OK);
-	ck_assert_int_eq(env_dir_open_at(root, "pool", &source.pool), LSM_OK);
-	env_dir_close(root);
-	memset(&source.family, 5, sizeof(source.family));
-	ck_assert_int_eq(cache_create(1 << 20, 1, &source.files), LSM_OK);
+	kit_open(&memory, &env, &source);
 	file_name_format(FILE_KIND_SEGMENT, id, name);
 	ck_assert_int_eq(active_segment_create(source.pool, id, &source.family,
 	                                       MAX_BYTES, &segment),
@@ -44,10 +36,7 @@ static void setup(void)
 static void teardown(void)
 {
 	active_segment_unref(segment);
-	cache_destroy(source.files);
-	env_dir_close(source.pool);
-	env_fault_destroy(env);
-	env_mem_destroy(memory);
+	kit_close(memory, env, &source);
 }
 
 static uint64_t frame_len(void)

@@ -9,6 +9,7 @@
 
 #include "seg/segment.h"
 #include "seg/segment_writer.h"
+#include "tests/engine/seg/seg_kit.h"
 #include "tests/support/alloc_fault.h"
 #include "tests/support/env_fault.h"
 #include "tests/support/gen.h"
@@ -29,25 +30,6 @@ static struct slice user_of(unsigned i)
 
 	snprintf(users[i], sizeof(users[i]), "user%0*u", (int)(1 + i % 5), i);
 	return slice_str(users[i]);
-}
-
-static void open_caches(void)
-{
-	ck_assert_int_eq(cache_create(1 << 20, 1, &source.files), LSM_OK);
-}
-
-static void open_pool(void)
-{
-	struct env_dir *root;
-
-	ck_assert_int_eq(env_mem_create(&memory), LSM_OK);
-	ck_assert_int_eq(env_fault_create(memory, &env), LSM_OK);
-	ck_assert_int_eq(env_dir_open(env, "/", &root), LSM_OK);
-	ck_assert_int_eq(env_dir_make(root, "pool"), LSM_OK);
-	ck_assert_int_eq(env_dir_open_at(root, "pool", &source.pool), LSM_OK);
-	env_dir_close(root);
-	memset(&source.family, 5, sizeof(source.family));
-	open_caches();
 }
 
 /* Half random, half one byte over and over. */
@@ -85,7 +67,7 @@ static void setup(void)
 	struct gen gen;
 
 	gen_init(&gen, gen_seed(31));
-	open_pool();
+	kit_open(&memory, &env, &source);
 	for (unsigned i = 0; i < VALUES; i++)
 		make_value(
 		    &gen, &values[i],
@@ -97,10 +79,7 @@ static void teardown(void)
 {
 	for (unsigned i = 0; i < VALUES; i++)
 		buf_release(&values[i]);
-	cache_destroy(source.files);
-	env_dir_close(source.pool);
-	env_fault_destroy(env);
-	env_mem_destroy(memory);
+	kit_close(memory, env, &source);
 }
 
 static void tell(void *ctx, const char *line)

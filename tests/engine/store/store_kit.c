@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/sync.h"
+#include "tests/support/append.h"
 
 enum {
 	KIT_CACHE_BYTES = 1 << 20,
@@ -66,7 +67,7 @@ void kit_init(struct kit *kit)
 	kit->runtime_options.period_ms = 0;
 	kit->runtime_options.sync_period_ms = 0;
 	lsm_options_init(&kit->options);
-	kit->options.fold = kit_fold;
+	kit->options.fold = append_fold;
 	kit->options.memtable_bytes = KIT_MEMTABLE_BYTES;
 	kit->options.block_bytes = KIT_BLOCK_BYTES;
 	kit->options.table_bytes = KIT_TABLE_BYTES;
@@ -194,21 +195,6 @@ void kit_wait_met(struct kit *kit, int count)
 
 /* ---- writing and reading
  * ------------------------------------------------------ */
-
-enum lsm_err kit_fold(void *ctx, struct slice key, bool has_base,
-                      const struct slice *base, const struct slice *operands,
-                      size_t count, struct buf *value)
-{
-	enum lsm_err err = LSM_OK;
-
-	(void)ctx;
-	(void)key;
-	if (has_base && base != NULL)
-		err = buf_append_slice(value, *base);
-	for (size_t i = 0; err == LSM_OK && i < count; i++)
-		err = buf_append_slice(value, operands[i]);
-	return err;
-}
 
 typedef enum lsm_err (*change_fn)(struct lsm_batch *, struct slice,
                                   struct slice);

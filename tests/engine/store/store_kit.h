@@ -93,11 +93,6 @@ void kit_wait_met(struct kit *kit, int count);
 
 /* ---- writing and reading ----------------------------------------------- */
 
-/* Bytes appended to what is there: the fold of every kit. */
-enum lsm_err kit_fold(void *ctx, struct slice key, bool has_base,
-                      const struct slice *base, const struct slice *operands,
-                      size_t count, struct buf *value);
-
 /* One change in one batch. From any thread. */
 enum lsm_err kit_try_put(struct lsm *store, const char *key, const char *value);
 void kit_put(struct lsm *store, const char *key, const char *value);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/append.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 #include "tests/support/model.h"
@@ -220,7 +221,7 @@ static void add_change(struct lsm_batch *batch, struct model *model)
 		if (value.len > 8)
 			value.len = 8;
 		ASSERT_OK(lsm_batch_merge(batch, key, value));
-		ASSERT_OK(model_merge(model, kit_fold, NULL, key, value));
+		ASSERT_OK(model_merge(model, append_fold, NULL, key, value));
 	}
 }
 

@@ -13,6 +13,7 @@
 
 #include "tests/engine/store/model_walker.h"
 #include "tests/engine/store/store_kit.h"
+#include "tests/support/append.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 #include "tests/support/model.h"
@@ -277,7 +278,7 @@ static void add_change(struct lsm_batch *batch, struct model *model)
 			value.len = 8;
 		ASSERT_OK(
 		    lsm_batch_merge(batch, buf_slice(&key), buf_slice(&value)));
-		ASSERT_OK(model_merge(model, kit_fold, NULL, buf_slice(&key),
+		ASSERT_OK(model_merge(model, append_fold, NULL, buf_slice(&key),
 		                      buf_slice(&value)));
 	}
 	buf_release(&key);
