@@ -17,6 +17,7 @@
 #include "base/checksum.h"
 #include "base/coding.h"
 #include "base/log.h"
+#include "sst/block_memory.h"
 
 enum {
 	FOOTER_MAGIC = 0x74737366, /* "fsst" */
@@ -319,7 +320,7 @@ static uint8_t *room_behind_head(void *ctx, size_t raw_len)
 {
 	struct own_room *own = ctx;
 
-	own->start = malloc(own->head + raw_len);
+	own->start = block_memory_take(own->head + raw_len);
 	own->raw_len = raw_len;
 	return own->start == NULL ? NULL : own->start + own->head;
 }
@@ -336,7 +337,7 @@ enum lsm_err sst_block_load(struct env_file *file, const char *name,
 	err = read_block(file, name, id, file_bytes, type, handle, kept,
 	                 room_behind_head, &own);
 	if (err != LSM_OK) {
-		free(own.start);
+		block_memory_give(own.start);
 		own = (struct own_room){0};
 	}
 	*block_out = own.start;

@@ -96,7 +96,7 @@ struct sst_kept {
 };
 
 /*
- * The same into memory of its own, from malloc: `head` bytes for the caller,
+ * The same into memory of its own (sst/block_memory.h): `head` bytes for the caller,
  * then *raw_len_out bytes of the block. `kept` NULL: what was read is not kept.
  */
 LSM_MUST_CHECK enum lsm_err

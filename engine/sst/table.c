@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "sst/block.h"
+#include "sst/block_memory.h"
 #include "sst/table_private.h"
 
 enum { LEVEL_TOP, LEVEL_INDEX, LEVEL_DATA, LEVELS };
@@ -117,14 +118,14 @@ void table_close(struct table *table)
 		return;
 	env_close(table->file);
 	table_drop_parts(table);
-	free(table->top);
+	block_memory_give(table->top);
 	free(table);
 }
 
 size_t table_memory(const struct table *table)
 {
 	return sizeof(*table) + table->part_count * sizeof(*table->parts) +
-	       (table->top != NULL ? sizeof(*table->top) + table->top->len : 0);
+	       (table->top != NULL ? block_memory_size(table->top) : 0);
 }
 
 /* ---- iterator ----------------------------------------------------------- */

@@ -7,19 +7,17 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "sst/block_memory.h"
 #include "sst/table_private.h"
 
-enum {
-	MALLOC_OVERHEAD_BYTES = 16,
-	TOP_PINNED_MAX_BYTES = 8 << 10,
-};
+enum { TOP_PINNED_MAX_BYTES = 8 << 10 };
 
 void block_ref_release(struct table *table, struct block_ref *ref)
 {
 	if (ref->handle != NULL)
 		cache_release(table->blocks, ref->handle);
 	else if (ref->block != table->top)
-		free(ref->block);
+		block_memory_give(ref->block);
 	memset(ref, 0, sizeof(*ref));
 }
 
@@ -68,11 +66,10 @@ static enum lsm_err miss(struct table *table, enum sst_block_type type,
 		return err;
 	if (fill) {
 		err = cache_insert(table->blocks, &key, block,
-		                   sizeof(*block) + block->len +
-		                       MALLOC_OVERHEAD_BYTES,
-		                   free, &ref->handle);
+		                   block_memory_size(block), block_memory_give,
+		                   &ref->handle);
 		if (err != LSM_OK) {
-			free(block);
+			block_memory_give(block);
 			return err;
 		}
 	}
@@ -125,7 +122,7 @@ enum lsm_err table_pin_top(struct table *table)
 	if (err != LSM_OK)
 		return err;
 	if (block->len > TOP_PINNED_MAX_BYTES)
-		free(block);
+		block_memory_give(block);
 	else
 		table->top = block;
 	return table->top == NULL ? LSM_OK : table_take_parts(table);
