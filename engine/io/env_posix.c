@@ -28,10 +28,11 @@ enum {
 	FILE_MODE = 0600,
 	SEALED_MODE = 0400,
 	/* Fetched around what is not cached, powers of two, until it comes to so
-	   many times the file. */
+	   many times the file; larger reads fetch themselves alone. */
 	NEAR_MIN_BYTES = 128 << 10,
 	NEAR_MAX_BYTES = 1 << 20,
 	NEAR_TIMES = 2,
+	NEAR_READ_MAX_BYTES = 16 << 10,
 };
 
 /* Figures for people: relaxed. */
@@ -388,7 +389,7 @@ static enum lsm_err posix_read(struct env_file *file, uint64_t offset,
 	size_t done = 0;
 	ssize_t got;
 
-	if (len > 0 && len < NEAR_MIN_BYTES)
+	if (len > 0 && len <= NEAR_READ_MAX_BYTES)
 		done = read_cached(f, offset, data, len);
 	while (done < len) {
 		got = pread(f->fd, (uint8_t *)data + done, len - done,
