@@ -247,6 +247,42 @@ void kit_add_table(struct kit *kit, struct version **version, unsigned level,
 	kit_apply(version, &edit);
 }
 
+void kit_plan(const struct version *version, unsigned level,
+              unsigned output_level, struct compact_plan *plan)
+{
+	const unsigned levels[2] = {level, output_level};
+
+	compact_plan_init(plan);
+	plan->level = level;
+	plan->output_level = output_level;
+	for (size_t side = 0; side < 2; side++) {
+		const struct level *from = &version->levels[levels[side]];
+
+		plan->inputs[side] =
+		    calloc(from->count + 1, sizeof(struct table_meta *));
+		ck_assert_ptr_nonnull(plan->inputs[side]);
+		for (size_t i = 0; i < from->count; i++) {
+			plan->inputs[side][i] = from->tables[i];
+			table_meta_ref(from->tables[i]);
+		}
+		plan->input_count[side] = from->count;
+	}
+}
+
+enum lsm_err kit_compact(struct kit *kit, struct version *version,
+                         unsigned level, unsigned output_level,
+                         struct edit *edit)
+{
+	struct compact_plan plan;
+	enum lsm_err err;
+
+	kit_plan(version, level, output_level, &plan);
+	edit_init(edit);
+	err = job_compact(&kit->context, version, &plan, edit);
+	compact_plan_release(&plan);
+	return err;
+}
+
 bool kit_get(struct kit *kit, const struct version *version, const char *user,
              uint64_t seq, struct buf *value)
 {

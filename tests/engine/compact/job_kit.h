@@ -52,6 +52,15 @@ void kit_apply(struct version **version, struct edit *edit);
 void kit_add_table(struct kit *kit, struct version **version, unsigned level,
                    const struct entry *entries, size_t count);
 
+/* A plan that takes all of `level` and of `output_level`. */
+void kit_plan(const struct version *version, unsigned level,
+              unsigned output_level, struct compact_plan *plan);
+
+/* Carry such a plan out. */
+enum lsm_err kit_compact(struct kit *kit, struct version *version,
+                         unsigned level, unsigned output_level,
+                         struct edit *edit);
+
 /* What a reader at `seq` finds; false for nothing. `value` as a C string. */
 bool kit_get(struct kit *kit, const struct version *version, const char *user,
              uint64_t seq, struct buf *value);

@@ -47,40 +47,13 @@ static void assert_reads(const char *user, uint64_t seq, const char *expected)
 	buf_release(&value);
 }
 
-/* A plan that takes all of `level` and of `output_level`. */
-static void plan_levels(unsigned level, unsigned output_level,
-                        struct compact_plan *plan)
-{
-	unsigned levels[2] = {level, output_level};
-
-	compact_plan_init(plan);
-	plan->level = level;
-	plan->output_level = output_level;
-	for (size_t side = 0; side < 2; side++) {
-		const struct level *from = &version->levels[levels[side]];
-
-		plan->inputs[side] =
-		    calloc(from->count + 1, sizeof(struct table_meta *));
-		ck_assert_ptr_nonnull(plan->inputs[side]);
-		for (size_t i = 0; i < from->count; i++) {
-			plan->inputs[side][i] = from->tables[i];
-			table_meta_ref(from->tables[i]);
-		}
-		plan->input_count[side] = from->count;
-	}
-}
-
 static void compact_levels(unsigned level, unsigned output_level)
 {
-	struct compact_plan plan;
 	struct edit edit;
 
-	plan_levels(level, output_level, &plan);
-	edit_init(&edit);
-	ck_assert_int_eq(job_compact(&kit.context, version, &plan, &edit),
+	ck_assert_int_eq(kit_compact(&kit, version, level, output_level, &edit),
 	                 LSM_OK);
 	kit_apply(&version, &edit);
-	compact_plan_release(&plan);
 }
 
 static uint64_t entries_of(unsigned level)
@@ -207,7 +180,7 @@ START_TEST(tables_of_l0_merged_with_one_another_keep_what_is_below)
 	ADD_TABLE(0, first);
 	ADD_TABLE(0, second);
 	/* The two newest. The oldest of L0 is below them. */
-	plan_levels(0, 1, &plan);
+	kit_plan(version, 0, 1, &plan);
 	plan.output_level = 0;
 	table_meta_unref(plan.inputs[0][2]);
 	plan.input_count[0] = 2;
@@ -356,7 +329,7 @@ START_TEST(trivial_job_writes_nothing)
 
 	ADD_TABLE(0, entries);
 	id = version->levels[0].tables[0]->id;
-	plan_levels(0, 3, &plan);
+	kit_plan(version, 0, 3, &plan);
 	plan.trivial = true;
 	kit.new_file_err = LSM_ERR_IO;
 	edit_init(&edit);
@@ -383,7 +356,7 @@ static void make_inputs(struct compact_plan *plan)
 	kit_add_table(&kit, &version, 0, entries + 150, 100);
 	kit_add_table(&kit, &version, 0, entries + 250, 100);
 	kit_add_table(&kit, &version, 0, entries + 350, 50);
-	plan_levels(0, LAST, plan);
+	kit_plan(version, 0, LAST, plan);
 	kit.context.table_bytes = 4096;
 }
 

@@ -218,36 +218,9 @@ static void assert_reads(const char *user, const char *expected)
 }
 
 /* L0 with the last level. */
-static void plan_all(struct compact_plan *plan)
-{
-	const unsigned levels[2] = {0, LAST};
-
-	compact_plan_init(plan);
-	plan->output_level = LAST;
-	for (size_t side = 0; side < 2; side++) {
-		const struct level *from = &version->levels[levels[side]];
-
-		plan->inputs[side] =
-		    calloc(from->count + 1, sizeof(struct table_meta *));
-		ck_assert_ptr_nonnull(plan->inputs[side]);
-		for (size_t i = 0; i < from->count; i++) {
-			plan->inputs[side][i] = from->tables[i];
-			table_meta_ref(from->tables[i]);
-		}
-		plan->input_count[side] = from->count;
-	}
-}
-
 static enum lsm_err compact(struct edit *edit)
 {
-	struct compact_plan plan;
-	enum lsm_err err;
-
-	plan_all(&plan);
-	edit_init(edit);
-	err = job_compact(&kit.context, version, &plan, edit);
-	compact_plan_release(&plan);
-	return err;
+	return kit_compact(&kit, version, 0, LAST, edit);
 }
 
 static void must_compact(void)
@@ -270,9 +243,8 @@ static void must_be_corrupt(void)
 	edit_release(&edit);
 }
 
-/* ---- what passes --------------------------------------------------------- */
-
-START_TEST(blocks_of_one_entry_pass_as_they_are_stored)
+/* Two large entries in the last level, and two between them in L0. */
+static void make_inputs(void)
 {
 	struct entry low[] = {{"a", 1, KEY_PUT, large[0]},
 	                      {"c", 2, KEY_PUT, large[2]}};
@@ -281,6 +253,13 @@ START_TEST(blocks_of_one_entry_pass_as_they_are_stored)
 
 	ADD_STORED(LAST, low);
 	ADD_STORED(0, high);
+}
+
+/* ---- what passes --------------------------------------------------------- */
+
+START_TEST(blocks_of_one_entry_pass_as_they_are_stored)
+{
+	make_inputs();
 	must_compact();
 	for (int i = 0; i < 4; i++) {
 		char user[2] = {(char)('a' + i), '\0'};
@@ -465,17 +444,6 @@ END_TEST
 
 /* ---- failures -------------------------------------------------------------- */
 
-static void make_inputs(void)
-{
-	struct entry low[] = {{"a", 1, KEY_PUT, large[0]},
-	                      {"c", 2, KEY_PUT, large[2]}};
-	struct entry high[] = {{"b", 3, KEY_PUT, large[1]},
-	                       {"d", 4, KEY_PUT, large[3]}};
-
-	ADD_STORED(LAST, low);
-	ADD_STORED(0, high);
-}
-
 static void assert_passed(struct edit *edit)
 {
 	kit_apply(&version, edit);
@@ -516,7 +484,7 @@ START_TEST(each_failing_allocation_leaves_nothing)
 	for (uint64_t nth = 1; failed; nth++) {
 		struct compact_plan plan;
 
-		plan_all(&plan);
+		kit_plan(version, 0, LAST, &plan);
 		edit_init(&edit);
 		alloc_fault_arm(nth);
 		err = job_compact(&kit.context, version, &plan, &edit);

@@ -92,35 +92,9 @@ static void teardown(void)
 }
 
 /* All of both levels. */
-static void make_plan(struct compact_plan *plan)
-{
-	compact_plan_init(plan);
-	plan->level = LAST - 1;
-	plan->output_level = LAST;
-	for (size_t side = 0; side < 2; side++) {
-		const struct level *from = &version->levels[LAST - 1 + side];
-
-		plan->inputs[side] =
-		    calloc(from->count + 1, sizeof(struct table_meta *));
-		ck_assert_ptr_nonnull(plan->inputs[side]);
-		for (size_t i = 0; i < from->count; i++) {
-			plan->inputs[side][i] = from->tables[i];
-			table_meta_ref(from->tables[i]);
-		}
-		plan->input_count[side] = from->count;
-	}
-}
-
 static enum lsm_err compact(struct edit *edit)
 {
-	struct compact_plan plan;
-	enum lsm_err err;
-
-	make_plan(&plan);
-	edit_init(edit);
-	err = job_compact(&kit.context, version, &plan, edit);
-	compact_plan_release(&plan);
-	return err;
+	return kit_compact(&kit, version, LAST - 1, LAST, edit);
 }
 
 static void assert_reads(const char *user, const char *expected)
@@ -198,7 +172,7 @@ START_TEST(job_of_l0_is_not_interrupted)
 	struct edit edit;
 
 	kit_add_table(&kit, &version, 0, entries, 2);
-	make_plan(&plan);
+	kit_plan(version, LAST - 1, LAST, &plan);
 	plan.level = 0;
 	table_meta_unref(plan.inputs[0][0]);
 	plan.inputs[0][0] = version->levels[0].tables[0];
@@ -323,7 +297,7 @@ START_TEST(each_failing_allocation_of_an_interrupted_job_leaves_nothing)
 	enum lsm_err err;
 	uint64_t nth;
 
-	make_plan(&plan);
+	kit_plan(version, LAST - 1, LAST, &plan);
 	edit_init(&edit);
 	for (nth = 1;; nth++) {
 		bool failed;
