@@ -190,10 +190,10 @@ static enum lsm_err carry_out(struct running *running, struct version *version,
 	return err;
 }
 
-static unsigned collect_percent(const struct lsm *store, enum pick_why why)
+static unsigned collect_percent(const struct lsm *store, enum pick_why why,
+                                bool tidy)
 {
-	if (why == PICK_ALL ||
-	    (why == PICK_PERIOD && atomic_load(&store->tidy)))
+	if (why == PICK_ALL || tidy)
 		return COLLECT_ALL_PERCENT;
 	return why == PICK_PERIOD && store->quiet ? COLLECT_QUIET_PERCENT
 	                                          : COLLECT_PERCENT;
@@ -208,7 +208,8 @@ static enum lsm_err choose(struct lsm *store, struct version *version,
 {
 	bool tidy = options->why == PICK_PERIOD && atomic_load(&store->tidy);
 	enum lsm_err err = store_collection_make(
-	    store, version, collect_percent(store, options->why), collection);
+	    store, version, collect_percent(store, options->why, tidy),
+	    collection);
 
 	if (err == LSM_OK &&
 	    collection->garbage_bytes > collection->live_bytes &&

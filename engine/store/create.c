@@ -12,7 +12,6 @@ struct layout {
 	struct env_dir *dir; /* borrowed */
 	struct env_dir *branches;
 	struct manifest_place place;
-	struct env_file *lock;
 };
 
 static enum lsm_err make_folder(struct env_dir *parent, const char *name,
@@ -29,13 +28,9 @@ write_layout(struct layout *l, struct manifest_state *state,
              enum lsm_err (*fill)(void *ctx, struct env_dir *pool), void *ctx)
 {
 	char name[STORE_BRANCH_NAME_BYTES];
-	enum lsm_err err = LSM_OK;
+	enum lsm_err err = make_folder(l->dir, POOL_DIR, &l->place.pool);
 
 	home_branch_folder(state->branch.id, name);
-	if (fill != NULL) /* else the caller has it */
-		err = env_dir_lock(l->dir, LOCK_NAME, false, &l->lock);
-	if (err == LSM_OK)
-		err = make_folder(l->dir, POOL_DIR, &l->place.pool);
 	if (err == LSM_OK && fill != NULL)
 		err = fill(ctx, l->place.pool);
 	if (err == LSM_OK)
@@ -83,7 +78,6 @@ store_lay_out(struct env_dir *dir, const struct superblock *sb,
 	env_dir_close(l.place.dir);
 	env_dir_close(l.branches);
 	env_dir_close(l.place.pool);
-	env_close(l.lock);
 	return err;
 }
 

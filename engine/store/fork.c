@@ -425,6 +425,7 @@ static enum lsm_err build(struct export *c, struct env_dir *parent,
 	char tmp[FORK_TMP_NAME_BYTES];
 	struct superblock sb;
 	struct env_dir *dir = NULL;
+	struct env_file *lock = NULL;
 	enum lsm_err err = temporary_name(c->fork.store->env, name, tmp);
 
 	if (err == LSM_OK)
@@ -435,7 +436,10 @@ static enum lsm_err build(struct export *c, struct env_dir *parent,
 		return err;
 	err = env_dir_open_at(parent, tmp, &dir);
 	if (err == LSM_OK)
+		err = env_dir_lock(dir, LOCK_NAME, false, &lock);
+	if (err == LSM_OK)
 		err = store_lay_out(dir, &sb, &c->fork.state, share_files, c);
+	env_close(lock);
 	env_dir_close(dir);
 	if (err == LSM_OK)
 		err = publish(parent, tmp, name, path);

@@ -237,11 +237,12 @@ LSM_MUST_CHECK enum lsm_err store_open_branch(struct home *home,
 /* ---- create.c ---------------------------------------------------------------- */
 
 /*
- * Lay out a store in the folder `dir`, which is empty: its lock, its pool, the one
- * branch that `state` describes, and the superblock, which makes it a store.
+ * Lay out a store in the folder `dir`, which is empty but for its lock, which the
+ * caller holds: its pool, the one branch that `state` describes, and the superblock,
+ * which makes it a store.
  *
- * Without `fill` the folder may have its final name already, and the caller has its
- * lock: all else is durable before the superblock appears. With `fill`, which is handed the pool to put
+ * Without `fill` the folder may have its final name already: all else is durable
+ * before the superblock appears. With `fill`, which is handed the pool to put
  * files there, the folder has a temporary name, and when it is renamed is what
  * counts: so everything is written first and synced together. ext4 then commits
  * its journal once or twice, not for each file.

@@ -12,7 +12,8 @@
  * A sync costs the same for one as for many. Writers who commit again and again
  * come back soon after the round that they waited for: if the next began with the
  * first of them, the others would just miss it. So it is put off until as many
- * wait as were released or wait already, for as long as the last sync took at most. The last of them leads at once; the first keeps watch over the deadline. Where
+ * wait as were released or wait already, for as long as the last sync took at most.
+ * The last of them leads at once; the first keeps watch over the deadline. Where
  * they do not come back that is not tried again for a growing number of rounds.
  *
  * Who waits sleeps on a word and is woken with all others of its round by one

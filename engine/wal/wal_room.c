@@ -3,8 +3,8 @@
 
 enum {
 	/* A window is as long as the log before it, and as what a sync finds,
-	   within these. Whoever makes one waits for it: some
-	   70 us for the largest. */
+	   within these. Whoever makes one waits for it: some 70 us for the
+	   largest. */
 	WINDOW_LEAST_BYTES = 16 << 10,
 	WINDOW_MOST_BYTES = WAL_WINDOW_BYTES,
 	/* A window has room for several, and ends with less unused. */
