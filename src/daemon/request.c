@@ -17,6 +17,13 @@ static bool fixed_part(const void *data, size_t len, void *part,
 	return true;
 }
 
+/* Without an fs nothing needs credit. */
+static uint64_t credit(const struct fs *fs, enum fs_credit_kind kind,
+                       size_t payload_bytes)
+{
+	return fs != NULL ? fs_credit(fs, kind, payload_bytes) : 0;
+}
+
 static void plan_write(const struct fs *fs, size_t len,
                        struct request_plan *plan)
 {
@@ -24,8 +31,7 @@ static void plan_write(const struct fs *fs, size_t len,
 	    sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in);
 
 	if (len >= headers)
-		plan->credit_bytes =
-		    fs_credit(fs, FS_CREDIT_WRITE, len - headers);
+		plan->credit_bytes = credit(fs, FS_CREDIT_WRITE, len - headers);
 }
 
 static void plan_setattr(const struct fs *fs, const void *data, size_t len,
@@ -37,13 +43,13 @@ static void plan_setattr(const struct fs *fs, const void *data, size_t len,
 		return;
 	plan->slow = (in.valid & FATTR_SIZE) != 0;
 	if (!plan->slow)
-		plan->credit_bytes = fs_credit(fs, FS_CREDIT_ATTR, 0);
+		plan->credit_bytes = credit(fs, FS_CREDIT_ATTR, 0);
 }
 
 static void plan_name(const struct fs *fs, bool shrinking,
                       struct request_plan *plan)
 {
-	plan->credit_bytes = fs_credit(fs, FS_CREDIT_NAME, 0);
+	plan->credit_bytes = credit(fs, FS_CREDIT_NAME, 0);
 	plan->shrinking = shrinking;
 }
 
@@ -82,10 +88,10 @@ void request_plan(const struct fs *fs, const void *data, size_t len,
 		plan_name(fs, true, plan);
 		break;
 	case FUSE_SETXATTR:
-		plan->credit_bytes = fs_credit(fs, FS_CREDIT_XATTR, len);
+		plan->credit_bytes = credit(fs, FS_CREDIT_XATTR, len);
 		break;
 	case FUSE_REMOVEXATTR:
-		plan->credit_bytes = fs_credit(fs, FS_CREDIT_XATTR, 0);
+		plan->credit_bytes = credit(fs, FS_CREDIT_XATTR, 0);
 		plan->shrinking = true;
 		break;
 	case FUSE_FALLOCATE:

@@ -25,7 +25,8 @@ struct request_plan {
 	bool is_init;
 };
 
-/* Decide about the `len` bytes at `data`, which came from the kernel. */
+/* Decide about the `len` bytes at `data`, which came from the kernel. Without
+   `fs` nothing needs credit. */
 void request_plan(const struct fs *fs, const void *data, size_t len,
                   struct request_plan *plan);
 

@@ -17,7 +17,7 @@
 
 struct transport_config {
 	struct fuse_session *session; /* mounted */
-	struct fs *fs;
+	struct fs *fs;               /* NULL: nothing needs credit */
 	struct lane *quick;          /* for what holds its credit */
 	struct lane *slow;           /* for what may wait */
 	unsigned readers;            /* threads that receive */

@@ -24,7 +24,7 @@
 #include "io/env.h"
 #include "tests/bench/budget.h"
 #include "tests/bench/data.h"
-#include "tests/bench/options.h"
+#include "tests/bench/arg.h"
 
 enum {
 	MAX_PAIRS = 101,
@@ -344,23 +344,23 @@ static void parse(int argc, char **argv, struct config *config)
 	                        NULL)) != -1) {
 		switch (c) {
 		case 'b':
-			config->budget_bytes = options_bytes(optarg);
+			config->budget_bytes = arg_bytes(optarg);
 			break;
 		case 't':
-			config->total_bytes = (uint64_t)options_bytes(optarg);
+			config->total_bytes = (uint64_t)arg_bytes(optarg);
 			break;
 		case 'v':
 			config->value_bytes =
-			    options_count(optarg, VALUE_MAX_BYTES);
+			    arg_count(optarg, VALUE_MAX_BYTES);
 			break;
 		case 'n':
-			config->batch_entries = options_count(optarg, 100000);
+			config->batch_entries = arg_count(optarg, 100000);
 			break;
 		case 'j':
-			config->threads = options_count(optarg, MAX_THREADS);
+			config->threads = arg_count(optarg, MAX_THREADS);
 			break;
 		case 'p':
-			config->period_ms = options_count(optarg, 1000000);
+			config->period_ms = arg_count(optarg, 1000000);
 			break;
 		case 's':
 			config->sequential = true;
@@ -368,8 +368,7 @@ static void parse(int argc, char **argv, struct config *config)
 		case 'c':
 			config->compare = true;
 			if (optarg != NULL)
-				config->pairs =
-				    options_count(optarg, MAX_PAIRS);
+				config->pairs = arg_count(optarg, MAX_PAIRS);
 			break;
 		case 'h':
 			fputs(usage, stdout);

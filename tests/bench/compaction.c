@@ -23,7 +23,7 @@
 #include "tests/bench/data.h"
 #include "tests/bench/engine.h"
 #include "tests/bench/histogram.h"
-#include "tests/bench/options.h"
+#include "tests/bench/arg.h"
 
 enum {
 	ROUNDS_MAX = 99,
@@ -310,20 +310,20 @@ static void parse(int argc, char **argv, struct bench *bench)
 	       -1) {
 		switch (c) {
 		case 'k':
-			bench->keys = options_count(optarg, 1000000000);
+			bench->keys = arg_count(optarg, 1000000000);
 			break;
 		case 'v':
 			bench->value_bytes =
-			    options_count(optarg, DATA_VALUE_MAX_BYTES);
+			    arg_count(optarg, DATA_VALUE_MAX_BYTES);
 			if (bench->value_bytes < DATA_VALUE_MIN_BYTES)
 				bench->value_bytes = DATA_VALUE_MIN_BYTES;
 			break;
 		case 't':
 			bench->slice_ns =
-			    options_count(optarg, 3600) * (uint64_t)NS_PER_S;
+			    arg_count(optarg, 3600) * (uint64_t)NS_PER_S;
 			break;
 		case 'r':
-			bench->rounds = options_count(optarg, ROUNDS_MAX);
+			bench->rounds = arg_count(optarg, ROUNDS_MAX);
 			break;
 		case 'h':
 			fputs(usage, stdout);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/bench/arg.h"
 #include "tests/bench/budget.h"
 #include "tests/bench/compaction.h"
 #include "tests/bench/options.h"
@@ -22,7 +23,7 @@ static bool takes_part(const struct options *options,
                        const struct workload *workload)
 {
 	if (options->engines[0] != NULL)
-		return options_names(options->engines, engine->name);
+		return arg_named(options->engines, engine->name);
 	if (engine->if_named)
 		return false;
 	if (workload->rivals_only && engine != &engine_lsm && !engine->is_rival)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/bench/options.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "tests/bench/arg.h"
 #include "tests/bench/report.h"
 
 enum {
@@ -61,103 +60,11 @@ static const char usage[] =
     "or\n"
     "when what was read was not what had been written.\n";
 
-static void __attribute__((noreturn)) mistake(const char *text, const char *why)
-{
-	fprintf(stderr, "kvbench: %s: %s\n", text, why);
-	exit(2);
-}
-
-int64_t options_bytes(const char *text)
-{
-	char *end;
-	long long n;
-	unsigned shift = 0;
-
-	errno = 0;
-	n = strtoll(text, &end, 10);
-	if (*end == 'K')
-		shift = 10;
-	else if (*end == 'M')
-		shift = 20;
-	else if (*end == 'G')
-		shift = 30;
-	if (shift > 0)
-		end++;
-	if (errno != 0 || end == text || *end != '\0' ||
-	    n > INT64_MAX >> shift || n < INT64_MIN >> shift)
-		mistake(text, "not a size");
-	return n * (INT64_C(1) << shift);
-}
-
-uint32_t options_count(const char *text, uint32_t most)
-{
-	int64_t n = options_bytes(text);
-
-	if (n < 1 || n > most)
-		mistake(text, "out of range");
-	return (uint32_t)n;
-}
-
-static double parse_fraction(const char *text, double most)
-{
-	char *end;
-	double value;
-
-	errno = 0;
-	value = strtod(text, &end);
-	if (errno != 0 || end == text || *end != '\0' || !(value > 0) ||
-	    value > most)
-		mistake(text, "out of range");
-	return value;
-}
-
-static uint64_t parse_size(const char *text)
-{
-	int64_t n = options_bytes(text);
-
-	if (n < 1)
-		mistake(text, "out of range");
-	return (uint64_t)n;
-}
-
-static void parse_names(char *text, const char **names)
-{
-	unsigned count = 0;
-
-	for (char *name = strtok(text, ","); name != NULL;
-	     name = strtok(NULL, ",")) {
-		if (count == OPTIONS_NAMES_MAX)
-			mistake(name, "too many names");
-		names[count++] = name;
-	}
-	if (count == 0)
-		mistake(text, "no name");
-}
-
-/* ---- names ---------------------------------------------------------------------- */
-
-static bool name_matches(const char *pattern, const char *name)
-{
-	size_t len = strlen(pattern);
-
-	if (len > 0 && pattern[len - 1] == '*')
-		return strncmp(pattern, name, len - 1) == 0;
-	return strcmp(pattern, name) == 0;
-}
-
-bool options_names(const char *const *names, const char *name)
-{
-	for (; *names != NULL; names++)
-		if (name_matches(*names, name))
-			return true;
-	return false;
-}
-
 bool options_selects(const struct options *options,
                      const struct workload *workload)
 {
 	if (options->workloads[0] != NULL)
-		return options_names(options->workloads, workload->name);
+		return arg_named(options->workloads, workload->name);
 	return options->full || !workload->no_short;
 }
 
@@ -166,7 +73,7 @@ static bool is_workload(const char *pattern)
 	for (unsigned i = 0; workloads[i] != NULL; i++)
 		for (const struct workload *w = workloads[i]; w->name != NULL;
 		     w++)
-			if (name_matches(pattern, w->name))
+			if (arg_name_matches(pattern, w->name))
 				return true;
 	return false;
 }
@@ -174,7 +81,7 @@ static bool is_workload(const char *pattern)
 static bool is_engine(const char *pattern)
 {
 	for (unsigned i = 0; engines[i] != NULL; i++)
-		if (name_matches(pattern, engines[i]->name))
+		if (arg_name_matches(pattern, engines[i]->name))
 			return true;
 	return false;
 }
@@ -183,10 +90,10 @@ static void check_names(const struct options *options)
 {
 	for (unsigned i = 0; options->workloads[i] != NULL; i++)
 		if (!is_workload(options->workloads[i]))
-			mistake(options->workloads[i], "no such workload");
+			arg_mistake(options->workloads[i], "no such workload");
 	for (unsigned i = 0; options->engines[i] != NULL; i++)
 		if (!is_engine(options->engines[i]))
-			mistake(options->engines[i], "not in this build");
+			arg_mistake(options->engines[i], "not in this build");
 }
 
 static void __attribute__((noreturn)) list(void)
@@ -274,22 +181,22 @@ static void parse_setting(struct options *options, int c, const char *text)
 
 	switch (c) {
 	case OPTION_BUFFER:
-		engine->buffer_bytes = parse_size(text);
+		engine->buffer_bytes = arg_size(text);
 		break;
 	case OPTION_CACHE:
-		engine->cache_bytes = parse_size(text);
+		engine->cache_bytes = arg_size(text);
 		break;
 	case OPTION_LEVEL_BASE:
-		engine->level_base_bytes = parse_size(text);
+		engine->level_base_bytes = arg_size(text);
 		break;
 	case OPTION_TABLE:
-		engine->table_bytes = parse_size(text);
+		engine->table_bytes = arg_size(text);
 		break;
 	case OPTION_BLOCK:
-		engine->block_bytes = options_count(text, 4 * MIB);
+		engine->block_bytes = arg_count(text, 4 * MIB);
 		break;
 	case OPTION_SYNC_PERIOD:
-		options->run.sync_period_ms = options_count(text, 3600000);
+		options->run.sync_period_ms = arg_count(text, 3600000);
 		break;
 	default:
 		fputs(usage, stderr);
@@ -308,23 +215,23 @@ void options_parse(struct options *options, int argc, char **argv)
 		case 'l':
 			list();
 		case 'w':
-			parse_names(optarg, options->workloads);
+			arg_names(optarg, options->workloads);
 			break;
 		case 'e':
-			parse_names(optarg, options->engines);
+			arg_names(optarg, options->engines);
 			break;
 		case 's':
-			options->run.scale = parse_fraction(optarg, 1000);
+			options->run.scale = arg_fraction(optarg, 1000);
 			break;
 		case 'f':
 			options->full = true;
 			break;
 		case 'r':
 			options->repeats =
-			    options_count(optarg, REPORT_REPEATS_MAX);
+			    arg_count(optarg, REPORT_REPEATS_MAX);
 			break;
 		case 'm':
-			options->run.minutes = parse_fraction(optarg, 10000);
+			options->run.minutes = arg_fraction(optarg, 10000);
 			break;
 		case 'j':
 			options->json_path = optarg;

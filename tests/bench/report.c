@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/bench/median.h"
+
 /* What is printed of one engine in one phase; each the median of all runs. */
 struct figures {
 	double settled_rate, foreground_rate; /* operations a second */
@@ -35,27 +37,16 @@ static double ratio(double a, double b)
 	return b > 0 ? a / b : 0;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 typedef double (*figure_fn)(const struct run_result *result);
 
-static double median(const struct report_runs *runs, unsigned phase,
+static double middle(const struct report_runs *runs, unsigned phase,
                      figure_fn figure)
 {
 	double values[REPORT_REPEATS_MAX];
 
 	for (unsigned i = 0; i < runs->count; i++)
 		values[i] = figure(&runs->results[i][phase]);
-	qsort(values, runs->count, sizeof(values[0]), by_size);
-	if (runs->count % 2 == 0)
-		return (values[runs->count / 2 - 1] + values[runs->count / 2]) /
-		       2;
-	return values[runs->count / 2];
+	return median(values, runs->count);
 }
 
 static double settled_rate(const struct run_result *r)
@@ -127,19 +118,19 @@ static struct figures figures_of(const struct report_runs *runs, unsigned phase,
                                  bool writes)
 {
 	return (struct figures){
-	    .settled_rate = median(runs, phase, settled_rate),
-	    .foreground_rate = median(runs, phase, foreground_rate),
-	    .amplification = writes ? median(runs, phase, amplification) : 0,
-	    .space = writes ? median(runs, phase, space) : 0,
-	    .p50_us = median(runs, phase, p50_us),
-	    .p99_us = median(runs, phase, p99_us),
-	    .p999_us = median(runs, phase, p999_us),
-	    .max_us = median(runs, phase, max_us),
-	    .peak_mib = median(runs, phase, peak_mib),
-	    .settled_s = median(runs, phase, settled_s),
-	    .foreground_s = median(runs, phase, foreground_s),
-	    .read_mib = median(runs, phase, read_mib),
-	    .cpu_us = median(runs, phase, cpu_us),
+	    .settled_rate = middle(runs, phase, settled_rate),
+	    .foreground_rate = middle(runs, phase, foreground_rate),
+	    .amplification = writes ? middle(runs, phase, amplification) : 0,
+	    .space = writes ? middle(runs, phase, space) : 0,
+	    .p50_us = middle(runs, phase, p50_us),
+	    .p99_us = middle(runs, phase, p99_us),
+	    .p999_us = middle(runs, phase, p999_us),
+	    .max_us = middle(runs, phase, max_us),
+	    .peak_mib = middle(runs, phase, peak_mib),
+	    .settled_s = middle(runs, phase, settled_s),
+	    .foreground_s = middle(runs, phase, foreground_s),
+	    .read_mib = middle(runs, phase, read_mib),
+	    .cpu_us = middle(runs, phase, cpu_us),
 	};
 }
 
