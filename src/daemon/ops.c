@@ -56,6 +56,12 @@ bool ops_take(fuse_req_t req, struct fs_op *op)
 	return true;
 }
 
+uint32_t ops_disguised(void)
+{
+	assert(current_call != NULL);
+	return current_call->disguised;
+}
+
 struct buf *ops_scratch(void)
 {
 	assert(current_call != NULL);
@@ -226,9 +232,6 @@ static const struct fuse_lowlevel_ops table = {
     .fallocate = ops_fallocate,
     .lseek = ops_lseek,
     .copy_file_range = ops_copy_file_range,
-#ifdef HAVE_FUSE_TMPFILE
-    .tmpfile = ops_tmpfile,
-#endif
 };
 
 const struct fuse_lowlevel_ops *ops_table(void)

@@ -57,6 +57,7 @@
 	X(ACCESS)                                                              \
 	X(CREATE)                                                              \
 	X(TMPFILE)                                                             \
+	X(STATX)                                                               \
 	X(FALLOCATE)                                                           \
 	X(LSEEK)                                                               \
 	X(COPY_FILE_RANGE)
@@ -103,6 +104,7 @@ void ops_reclaim_later(struct ops *ops, uint64_t ino);
 struct ops_call {
 	struct lsm_admission admission; /* zeroed: none */
 	int err;                        /* what kept it from credit */
+	uint32_t disguised;             /* of request_disguise() */
 	struct buf scratch;             /* kept between calls */
 };
 
@@ -120,6 +122,9 @@ struct ops *ops_count(fuse_req_t req, enum ops_request request);
 /* What fs/ wants to know of a request that changes something. False: it got no
    credit, and was answered. */
 bool ops_take(fuse_req_t req, struct fs_op *op);
+
+/* The opcode of what libfuse takes for another request; else 0. */
+uint32_t ops_disguised(void);
 
 /* Memory that lasts until this thread's next operation. */
 struct buf *ops_scratch(void);
@@ -150,12 +155,9 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino);
 void ops_rename(fuse_req_t req, fuse_ino_t dir, const char *name,
                 fuse_ino_t new_dir, const char *new_name, unsigned flags);
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir, const char *name);
+/* TMPFILE too. */
 void ops_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
                 struct fuse_file_info *fi);
-#ifdef HAVE_FUSE_TMPFILE
-void ops_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode,
-                 struct fuse_file_info *fi);
-#endif
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
                  struct fuse_file_info *fi);
@@ -184,7 +186,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
                          off_t to_offset, struct fuse_file_info *to_fi,
                          size_t len, int flags);
 
-/* ops_attr.c */
+/* ops_attr.c; GETATTR is STATX too, which asks for the time of birth */
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
                  struct fuse_file_info *fi);

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+
+#include "daemon/request.h"
 
 static const double ATTR_TIMEOUT_SECONDS = 86400.0;
 
@@ -21,15 +24,81 @@ static void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr)
 	fuse_reply_attr(req, &st, ATTR_TIMEOUT_SECONDS);
 }
 
+/* The answer to STATX, as <linux/fuse.h> has it from Linux 6.6 on. */
+struct statx_time {
+	int64_t seconds;
+	uint32_t nanoseconds;
+	int32_t spare;
+};
+
+struct statx_answer {
+	uint64_t valid_seconds;
+	uint32_t valid_nanoseconds;
+	uint32_t flags;
+	uint64_t spare[2];
+
+	uint32_t mask;
+	uint32_t blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode;
+	uint16_t spare_mode;
+	uint64_t ino, size, blocks;
+	uint64_t attributes_mask;
+	struct statx_time atime, btime, ctime, mtime;
+	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+	uint64_t spare_end[14];
+};
+_Static_assert(sizeof(struct statx_answer) == 288, "what the kernel reads");
+
+static struct statx_time statx_time(struct timespec time)
+{
+	return (struct statx_time){
+	    .seconds = time.tv_sec,
+	    .nanoseconds = (uint32_t)time.tv_nsec,
+	};
+}
+
+static void reply_statx(fuse_req_t req, const struct fs_attr *attr)
+{
+	struct stat st;
+	struct statx_answer answer;
+
+	ops_fill_stat(attr, &st);
+	answer = (struct statx_answer){
+	    .valid_seconds = (uint64_t)ATTR_TIMEOUT_SECONDS,
+	    .mask = STATX_BASIC_STATS | STATX_BTIME,
+	    .blksize = (uint32_t)st.st_blksize,
+	    .nlink = attr->nlink,
+	    .uid = attr->uid,
+	    .gid = attr->gid,
+	    .mode = (uint16_t)attr->mode,
+	    .ino = attr->ino,
+	    .size = attr->size,
+	    .blocks = attr->blocks,
+	    .atime = statx_time(attr->atime),
+	    .btime = statx_time(attr->btime),
+	    .ctime = statx_time(attr->ctime),
+	    .mtime = statx_time(attr->mtime),
+	    .rdev_major = major(attr->rdev),
+	    .rdev_minor = minor(attr->rdev),
+	};
+	fuse_reply_buf(req, (const char *)&answer, sizeof(answer));
+}
+
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ops *ops = ops_count(req, OPS_GETATTR);
+	bool is_statx = ops_disguised() == REQUEST_STATX;
+	struct ops *ops = ops_count(req, is_statx ? OPS_STATX : OPS_GETATTR);
 	struct fs_attr attr;
 	int err;
 
 	(void)fi;
 	err = fs_getattr(ops->fs, ino, &attr);
-	reply_attr(req, err, &attr);
+	if (err == 0 && is_statx)
+		reply_statx(req, &attr);
+	else
+		reply_attr(req, err, &attr);
 }
 
 /* libfuse's flags for setattr as those of fs/. */

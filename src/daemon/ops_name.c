@@ -3,6 +3,7 @@
 #include "daemon/ops.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 
 void ops_lookup(fuse_req_t req, fuse_ino_t dir, const char *name)
 {
@@ -75,33 +76,13 @@ void ops_mkdir(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode)
 	ops_reply_entry(req, ops, err, &attr);
 }
 
-void ops_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
-                struct fuse_file_info *fi)
+static void make_unnamed(fuse_req_t req, struct ops *ops, struct fs_op *op,
+                         fuse_ino_t dir, mode_t mode, struct fuse_file_info *fi)
 {
-	struct ops *ops = ops_count(req, OPS_CREATE);
 	struct fs_attr attr;
-	struct fs_op op;
 	int err;
 
-	if (!ops_take(req, &op))
-		return;
-	err = fs_mknod(ops->fs, &op, dir, slice_str(name),
-	               (mode & ~(mode_t)S_IFMT) | S_IFREG, 0, &attr);
-	ops_reply_create(req, ops, err, &attr, fi);
-}
-
-#ifdef HAVE_FUSE_TMPFILE
-void ops_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode,
-                 struct fuse_file_info *fi)
-{
-	struct ops *ops = ops_count(req, OPS_TMPFILE);
-	struct fs_attr attr;
-	struct fs_op op;
-	int err;
-
-	if (!ops_take(req, &op))
-		return;
-	err = fs_tmpfile(ops->fs, &op, dir, mode, &attr);
+	err = fs_tmpfile(ops->fs, op, dir, mode, &attr);
 	if (err == 0) {
 		/* Known before it is marked, so that it is not reclaimed
 		   between the two; this count is given back at the end. */
@@ -118,7 +99,26 @@ void ops_tmpfile(fuse_req_t req, fuse_ino_t dir, mode_t mode,
 	ops_reply_create(req, ops, 0, &attr, fi);
 	forget(ops, attr.ino, 1);
 }
-#endif
+
+void ops_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
+                struct fuse_file_info *fi)
+{
+	bool unnamed = ops_disguised() == FUSE_TMPFILE;
+	struct ops *ops = ops_count(req, unnamed ? OPS_TMPFILE : OPS_CREATE);
+	struct fs_attr attr;
+	struct fs_op op;
+	int err;
+
+	if (!ops_take(req, &op))
+		return;
+	mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
+	if (unnamed) {
+		make_unnamed(req, ops, &op, dir, mode, fi);
+		return;
+	}
+	err = fs_mknod(ops->fs, &op, dir, slice_str(name), mode, 0, &attr);
+	ops_reply_create(req, ops, err, &attr, fi);
+}
 
 void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t dir,
                  const char *name)

@@ -53,6 +53,25 @@ static void plan_name(const struct fs *fs, bool shrinking,
 	plan->shrinking = shrinking;
 }
 
+uint32_t request_disguise(void *data, size_t len)
+{
+	struct fuse_in_header header;
+	uint32_t opcode;
+
+	if (len < sizeof(header))
+		return 0;
+	memcpy(&header, data, sizeof(header));
+	opcode = header.opcode;
+	if (opcode == FUSE_TMPFILE)
+		header.opcode = FUSE_CREATE;
+	else if (opcode == REQUEST_STATX)
+		header.opcode = FUSE_GETATTR;
+	else
+		return 0;
+	memcpy(data, &header, sizeof(header));
+	return opcode;
+}
+
 void request_plan(const struct fs *fs, const void *data, size_t len,
                   struct request_plan *plan)
 {

@@ -25,6 +25,17 @@ struct request_plan {
 	bool is_init;
 };
 
+/* An opcode that <linux/fuse.h> has from Linux 6.6 on. */
+enum { REQUEST_STATX = 52 };
+
+/*
+ * libfuse 3.14 knows neither TMPFILE nor STATX. One has the form of a CREATE, the
+ * other begins as a GETATTR does: call them that, so that libfuse unpacks them,
+ * and the operation sees in its call what they are. Returns FUSE_TMPFILE,
+ * REQUEST_STATX, or 0: nothing was changed.
+ */
+uint32_t request_disguise(void *data, size_t len);
+
 /* Decide about the `len` bytes at `data`, which came from the kernel. Without
    `fs` nothing needs credit. */
 void request_plan(const struct fs *fs, const void *data, size_t len,

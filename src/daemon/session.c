@@ -285,6 +285,7 @@ static int start_readers(struct session *session)
 	    .fs = session->fs,
 	    .quick = session->quick,
 	    .slow = session->slow,
+	    .disguises = true,
 	    .readers = default_readers(),
 	    .parked_limit_bytes = session->budget.parked_bytes,
 	    .on_ready = on_ready,

@@ -20,6 +20,7 @@ struct transport_config {
 	struct fs *fs;               /* NULL: nothing needs credit */
 	struct lane *quick;          /* for what holds its credit */
 	struct lane *slow;           /* for what may wait */
+	bool disguises;              /* operations ask ops_disguised() */
 	unsigned readers;            /* threads that receive */
 	uint64_t parked_limit_bytes; /* of requests that wait for credit */
 

@@ -155,6 +155,9 @@ static void run_request(struct request *request, struct ops_call *call)
 {
 	struct fuse_buf buf = {.mem = request->data, .size = request->len};
 
+	if (request->dev->config.disguises)
+		call->disguised =
+		    request_disguise(request->data, request->len);
 	ops_call_begin(call);
 	fuse_session_process_buf(request->dev->config.session, &buf);
 	ops_call_end(call);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # posix.sh: what POSIX and Linux promise of a filesystem: tests/mount/posix_*.c
 # in a mount; what others may do there; what of an unlinked open file comes
-# back, also after a crash.
+# back, also after a crash. Where the scratch folder is on ext4, some of the
+# programs run there too, to show that what they claim is so.
 . "$(dirname "$0")/mount_kit.sh"
 kit_begin
 
@@ -49,12 +50,20 @@ let_go() {
 
 shalefs mkfs "$store"
 start_mount "$store" "$mnt"
-for program_name in posix_names posix_data posix_attrs; do
+for program_name in posix_names posix_data posix_attrs posix_times; do
 	mkdir "$mnt/$program_name"
 	wait_until "what was unlinked is gone" only_named_files
 	"$tools/$program_name" "$mnt/$program_name" ||
 		fail "claims of $program_name do not hold"
 done
+
+if [ "$(stat -f -c %T "$scratch")" = ext2/ext3 ]; then
+	for program_name in posix_times; do
+		mkdir "$scratch/$program_name"
+		claim "$program_name claims what ext4 does" \
+			"$tools/$program_name" "$scratch/$program_name"
+	done
+fi
 
 # statfs says what the daemon knows.
 wait_until "what was unlinked is gone" only_named_files

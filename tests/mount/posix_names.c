@@ -276,7 +276,6 @@ static void special_files_are_made(void)
 	EXPECT(S_ISBLK(st.st_mode) && st.st_rdev == makedev(259, 70000));
 }
 
-#ifdef HAVE_FUSE_TMPFILE
 static void unnamed_file_gets_a_name(void)
 {
 	char path[64];
@@ -290,14 +289,6 @@ static void unnamed_file_gets_a_name(void)
 	EXPECT(size_of("f") == 5);
 	EXPECT(links_of("f") == 1);
 }
-#else
-static void unnamed_file_is_refused(void)
-{
-	/* This libfuse hands no TMPFILE on; who asked then makes a named one.
-	 */
-	EXPECT_ERRNO(open(".", O_TMPFILE | O_RDWR, 0640), EOPNOTSUPP);
-}
-#endif
 
 /* ---- directories
  * ----------------------------------------------------------------- */
@@ -524,11 +515,7 @@ static const struct claim claims[] = {
     CLAIM(links_are_counted),
     CLAIM(symlink_holds_up_to_4095_bytes),
     CLAIM(special_files_are_made),
-#ifdef HAVE_FUSE_TMPFILE
     CLAIM(unnamed_file_gets_a_name),
-#else
-    CLAIM(unnamed_file_is_refused),
-#endif
     CLAIM(folder_of_10000_lists_each_once),
     CLAIM(removal_during_a_scan_empties_the_folder),
     CLAIM(seekdir_goes_back_to_telldir),
