@@ -50,7 +50,8 @@ let_go() {
 
 shalefs mkfs "$store"
 start_mount "$store" "$mnt"
-for program_name in posix_names posix_data posix_attrs posix_times; do
+for program_name in posix_names posix_data posix_attrs posix_errors \
+	posix_times; do
 	mkdir "$mnt/$program_name"
 	wait_until "what was unlinked is gone" only_named_files
 	"$tools/$program_name" "$mnt/$program_name" ||
@@ -58,7 +59,7 @@ for program_name in posix_names posix_data posix_attrs posix_times; do
 done
 
 if [ "$(stat -f -c %T "$scratch")" = ext2/ext3 ]; then
-	for program_name in posix_times; do
+	for program_name in posix_errors posix_times; do
 		mkdir "$scratch/$program_name"
 		claim "$program_name claims what ext4 does" \
 			"$tools/$program_name" "$scratch/$program_name"
