@@ -53,6 +53,7 @@ check   rsync           rsync               rsync       rsync
 check   git             git                 git         git
 check   sqlite3         sqlite              sqlite      sqlite
 check   attr            attr                attr        attr
+check   acl             acl                 acl         acl
 check   procps          procps-ng           procps-ng   procps
 check   util-linux      util-linux          util-linux  util-linux
 bench   librocksdb-dev  rocksdb-devel       rocksdb     rocksdb-dev

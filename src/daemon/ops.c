@@ -46,7 +46,11 @@ bool ops_take(fuse_req_t req, struct fs_op *op)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	assert(current_call != NULL);
-	*op = (struct fs_op){.uid = ctx->uid, .gid = ctx->gid};
+	*op = (struct fs_op){
+	    .uid = ctx->uid,
+	    .gid = ctx->gid,
+	    .umask = ctx->umask,
+	};
 	if (current_call->err != 0) {
 		fuse_reply_err(req, current_call->err);
 		return false;
@@ -180,13 +184,18 @@ static void init_connection(void *userdata, struct fuse_conn_info *conn)
 	 * SETATTR; AUTO_INVAL_DATA, which drops cached pages whenever a time
 	 * changes; splicing, because data is copied into the log anyway;
 	 * WRITEBACK_CACHE, because a write that returned is in the log.
+	 *
+	 * With POSIX_ACL the kernel asks once for the ACL of an inode when it
+	 * matters, and remembers that there is none. DONT_MASK, since a default
+	 * ACL goes before the umask, which only fs/ can know.
 	 */
 	conn->want = conn->capable &
 	             (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
 	              FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_READDIRPLUS |
 	              FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
 	              FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
-	              FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT);
+	              FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
+	              FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
 	conn->max_write = FS_WRITE_MAX_BYTES;
 	conn->max_read = ops->max_read_bytes;
 	conn->max_background = MAX_BACKGROUND;

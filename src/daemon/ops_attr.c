@@ -199,6 +199,36 @@ static void reply_bytes(fuse_req_t req, int err, const struct buf *bytes,
 		fuse_reply_buf(req, (const char *)bytes->data, bytes->len);
 }
 
+static bool is_in_group(fuse_req_t req, uint32_t gid)
+{
+	gid_t groups[256];
+	int count;
+
+	if (fuse_req_ctx(req)->gid == gid)
+		return true;
+	count = fuse_req_getgroups(
+	    req, (int)(sizeof(groups) / sizeof(groups[0])), groups);
+	for (int i = 0; i < count; i++) {
+		if (i < (int)(sizeof(groups) / sizeof(groups[0])) &&
+		    groups[i] == gid)
+			return true;
+	}
+	return false;
+}
+
+/* Who is neither root nor in the group of the file, and sets its ACL, takes
+   set-group-id off, as with chmod(2). The kernel leaves that to us. */
+static bool sheds_setgid(fuse_req_t req, struct ops *ops, fuse_ino_t ino,
+                         const char *name)
+{
+	struct fs_attr attr;
+
+	return fuse_req_ctx(req)->uid != 0 &&
+	       strcmp(name, "system.posix_acl_access") == 0 &&
+	       fs_getattr(ops->fs, ino, &attr) == 0 &&
+	       (attr.mode & S_ISGID) != 0 && !is_in_group(req, attr.gid);
+}
+
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
                   const char *value, size_t size, int flags)
 {
@@ -207,6 +237,7 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 
 	if (!ops_take(req, &op))
 		return;
+	op.sheds_setgid = sheds_setgid(req, ops, ino, name);
 	fuse_reply_err(req, fs_setxattr(ops->fs, &op, ino, slice_str(name),
 	                                slice_make(value, size), flags));
 }
@@ -218,7 +249,29 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	int err;
 
 	err = fs_getxattr(ops->fs, ino, slice_str(name), value);
+	/* ls asks for the label of every file that it lists, each time, unless
+	   it hears once that there are none here. The kernel caches none. */
+	if (err == ENODATA && strcmp(name, "security.selinux") == 0)
+		err = EOPNOTSUPP;
 	reply_bytes(req, err, value, size);
+}
+
+/* Who may not read trusted xattrs is not shown them either. */
+static void hide_trusted(struct buf *names)
+{
+	static const char space[] = "trusted.";
+	size_t kept = 0;
+
+	for (size_t at = 0, len; at < names->len; at += len) {
+		const char *name = (const char *)names->data + at;
+
+		len = strlen(name) + 1;
+		if (strncmp(name, space, sizeof(space) - 1) == 0)
+			continue;
+		memmove(names->data + kept, name, len);
+		kept += len;
+	}
+	names->len = kept;
 }
 
 void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -228,6 +281,8 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	int err;
 
 	err = fs_listxattr(ops->fs, ino, names);
+	if (err == 0 && fuse_req_ctx(req)->uid != 0)
+		hide_trusted(names);
 	reply_bytes(req, err, names, size);
 }
 

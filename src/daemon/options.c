@@ -57,6 +57,7 @@ static const struct {
     {"diratime", OPTION_IGNORED},
     {"relatime", OPTION_IGNORED},
     {"default_permissions", OPTION_IGNORED},
+    {"acl", OPTION_IGNORED},
     {"defaults", OPTION_IGNORED},
     {"auto", OPTION_IGNORED},
     {"noauto", OPTION_IGNORED},

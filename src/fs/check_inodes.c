@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "fs/acl.h"
 #include "fs/data.h"
 
 typedef unsigned long long ull;
@@ -286,6 +287,27 @@ static void begin_inode(struct walk *walk, uint64_t ino)
 	walk->alloc_bytes = 0;
 }
 
+/* An access ACL gives the mode what the mode says, and more. */
+static void check_acl(struct walk *walk, const struct schema_inode_part *part,
+                      struct slice value)
+{
+	uint32_t mode = walk->inode.mode;
+
+	if (!acl_is_name(part->name))
+		return;
+	if (acl_check(value) != 0 || acl_is_empty(value))
+		check_fault(walk->check,
+		            "size: inode %llu has an ACL that cannot be read",
+		            (ull)part->ino);
+	else if (walk->has_record &&
+	         slice_equal(part->name, slice_str(ACL_ACCESS_NAME)) &&
+	         (acl_give_mode(value, &mode) || mode != walk->inode.mode))
+		check_fault(walk->check,
+		            "size: inode %llu has an ACL that does not fit its "
+		            "mode",
+		            (ull)part->ino);
+}
+
 static void take_part(struct walk *walk, const struct schema_inode_part *part)
 {
 	struct slice value = lsm_iter_value(walk->parts);
@@ -310,6 +332,7 @@ static void take_part(struct walk *walk, const struct schema_inode_part *part)
 		break;
 	case SCHEMA_XATTR:
 		walk->has_xattr = true;
+		check_acl(walk, part, value);
 		break;
 	}
 	if (!walk->has_record)

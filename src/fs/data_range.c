@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 
+#include "fs/acl.h"
 #include "fs/inode.h"
 
 /* One call, in as many steps as it takes. */
@@ -348,6 +349,10 @@ static int run_locked(struct range *range, struct change *change)
 		return err;
 	if (!range->again && range->set != NULL)
 		inode_apply(change, &inode, range->which, range->set);
+	if (!range->again && (range->which & FS_SET_MODE) != 0)
+		err = acl_follow_mode(change, &inode);
+	if (err != 0)
+		return err;
 	inode_save(change, &inode);
 	assert(change->err != LSM_OK || change_fits(change));
 	err = change_commit(change);

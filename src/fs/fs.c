@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "fs/acl.h"
 #include "fs/change.h"
 #include "fs/chunk.h"
 #include "fs/data.h"
@@ -18,6 +19,8 @@ _Static_assert((int)FS_NAME_MAX_BYTES == (int)SCHEMA_NAME_MAX_BYTES,
                "the schema holds every name");
 _Static_assert((int)SCHEMA_OWNER_BYTES <= (int)LSM_OWNER_AREA_BYTES,
                "the superblock has room for what we keep there");
+_Static_assert(2 * (int)ACL_MAX_BYTES <= (int)FS_SYMLINK_MAX_BYTES,
+               "a new name has credit for what it inherits");
 _Static_assert((int)SCHEMA_KEY_MAX_BYTES <= (int)LSM_KEY_MAX_BYTES,
                "the store takes every key");
 
@@ -218,7 +221,8 @@ enum {
 	ENTRY_BYTES = SCHEMA_DIRENT_HEAD_BYTES + FS_NAME_MAX_BYTES,
 
 	/* A rename: two entries written, holes below the old one cleared, two
-	   directories and two inodes saved, an orphan recorded. */
+	   directories and two inodes saved, an orphan recorded. What a new
+	   symlink takes for its target, others may for their ACLs. */
 	NAME_ENTRIES = 8 + SCHEMA_SLOTS,
 	NAME_BYTES = 4 * SCHEMA_INODE_BYTES + 2 * ENTRY_BYTES +
 	             FS_SYMLINK_MAX_BYTES + NAME_ENTRIES * 32,
@@ -249,8 +253,8 @@ uint64_t fs_credit(const struct fs *fs, enum fs_credit_kind kind,
 		return lsm_admission_bound(fs->store, 1, RECORD_BYTES);
 	case FS_CREDIT_SIZE:
 		return lsm_admission_bound(
-		    fs->store, DATA_CUT_MAX_KEYS + WRITE_ENTRIES,
-		    DATA_CUT_MAX_KEYS * 32 + WRITE_BYTES);
+		    fs->store, DATA_CUT_MAX_KEYS + WRITE_ENTRIES + 1,
+		    DATA_CUT_MAX_KEYS * 32 + WRITE_BYTES + ACL_MAX_BYTES);
 	case FS_CREDIT_XATTR:
 		return lsm_admission_bound(fs->store, 2,
 		                           payload_bytes + RECORD_BYTES +

@@ -53,6 +53,10 @@ struct fs_attr {
 /* Who asks, and the credit that was taken for it beforehand, if any. */
 struct fs_op {
 	uint32_t uid, gid;
+	/* Of who makes something; not where the mode has it applied. A default
+	   ACL of the directory goes before it. */
+	uint32_t umask;
+	bool sheds_setgid; /* an access ACL that is set clears set-group-id */
 	struct lsm_admission admission; /* spent or returned by the call */
 };
 
@@ -187,7 +191,8 @@ int fs_setattr(struct fs *fs, struct fs_op *op, uint64_t ino, unsigned which,
                const struct fs_attr *set, struct fs_attr *attr);
 
 /* flags: XATTR_CREATE (EEXIST), XATTR_REPLACE (ENODATA). E2BIG, ERANGE,
-   EOPNOTSUPP (POSIX ACLs). */
+   EOPNOTSUPP. A POSIX ACL gives the inode its mode; EINVAL, E2BIG (over 255
+   entries), EACCES (a default one of no directory). */
 int fs_setxattr(struct fs *fs, struct fs_op *op, uint64_t ino,
                 struct slice name, struct slice value, int flags);
 int fs_getxattr(struct fs *fs, uint64_t ino, struct slice name,

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "fs/acl.h"
 #include "fs/data.h"
 
 enum { RELATIME_S = 24 * 60 * 60 };
@@ -123,7 +124,7 @@ int inode_make(struct change *change, const struct fs_op *op,
 			inode->mode |= S_ISGID;
 	}
 	change->inodes++;
-	return 0;
+	return acl_inherit(change, dir, op->umask, inode);
 }
 
 static void record_orphan(struct change *change, const struct inode *inode)
@@ -281,33 +282,50 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *attr)
 	return err;
 }
 
+/* With the lock. EAGAIN: it has an ACL, which the credit does not suffice for. */
+static int set_locked(struct change *change, uint64_t ino, unsigned which,
+                      const struct fs_attr *set, struct fs_attr *attr)
+{
+	struct inode inode;
+	int err = inode_load(change->fs, NULL, ino, &inode);
+
+	if (err != 0)
+		return err;
+	inode_apply(change, &inode, which, set);
+	inode_save(change, &inode);
+	if ((which & FS_SET_MODE) != 0)
+		err = acl_follow_mode(change, &inode);
+	if (err != 0)
+		return err;
+	if (!change_fits(change))
+		return EAGAIN;
+	err = change_commit(change);
+	if (err == 0)
+		inode_attr(&inode, attr);
+	return err;
+}
+
 static int set_attributes(struct fs *fs, struct fs_op *op, uint64_t ino,
                           unsigned which, const struct fs_attr *set,
                           struct fs_attr *attr)
 {
+	uint64_t credit = fs_credit(fs, FS_CREDIT_ATTR, 0);
 	struct ilock_set locks;
 	struct change change;
-	struct inode inode;
 	int err;
 
-	err = change_begin(&change, fs, op, fs_credit(fs, FS_CREDIT_ATTR, 0),
-	                   false);
-	if (err != 0)
-		return err;
-	ilock_set_init(&locks);
-	ilock_set_add(&locks, ino);
-	ilock_acquire(&fs->locks, &locks);
-	err = inode_load(fs, NULL, ino, &inode);
-	if (err != 0)
-		goto out;
-	inode_apply(&change, &inode, which, set);
-	inode_save(&change, &inode);
-	err = change_commit(&change);
-	if (err == 0)
-		inode_attr(&inode, attr);
-out:
-	ilock_release(&fs->locks, &locks);
-	change_end(&change);
+	do {
+		err = change_begin(&change, fs, op, credit, false);
+		if (err != 0)
+			return err;
+		ilock_set_init(&locks);
+		ilock_set_add(&locks, ino);
+		ilock_acquire(&fs->locks, &locks);
+		err = set_locked(&change, ino, which, set, attr);
+		ilock_release(&fs->locks, &locks);
+		change_end(&change);
+		credit = fs_credit(fs, FS_CREDIT_XATTR, ACL_MAX_BYTES);
+	} while (err == EAGAIN);
 	return err;
 }
 

@@ -7,13 +7,14 @@
 #include <errno.h>
 #include <sys/xattr.h>
 
+#include "fs/acl.h"
 #include "fs/change.h"
 #include "fs/inode.h"
 
 enum { LIST_MAX_BYTES = 65536 }; /* all names of an inode, each with its NUL */
 
-/* Errors: ERANGE (length), EOPNOTSUPP (not one of the namespaces we keep),
-   EINVAL (nothing after the namespace). */
+/* Errors: ERANGE (length), EOPNOTSUPP (not one of the namespaces we keep, and no
+   ACL), EINVAL (nothing after the namespace). */
 static int check_name(struct slice name)
 {
 	static const char *const spaces[] = {"user.", "trusted.", "security."};
@@ -28,7 +29,7 @@ static int check_name(struct slice name)
 		if (slice_starts_with(name, space))
 			return name.len > space.len ? 0 : EINVAL;
 	}
-	return EOPNOTSUPP;
+	return acl_is_name(name) ? 0 : EOPNOTSUPP;
 }
 
 static bool has_any(const struct inode *inode)
@@ -116,6 +117,7 @@ struct xattr_change {
 	struct slice value;
 	int flags;
 	bool removes;
+	bool sheds_setgid;
 };
 
 /* Whether the name is there now. */
@@ -162,8 +164,28 @@ static int remove_locked(struct change *change, const struct xattr_change *what,
 	return err;
 }
 
+/* What the ACL does to the inode. *removes: it says no more than the mode then.
+   Errors: EOPNOTSUPP, EACCES. */
+static int take_acl(struct inode *inode, const struct xattr_change *what,
+                    bool *removes)
+{
+	if (S_ISLNK(inode->mode))
+		return EOPNOTSUPP;
+	if (acl_is_empty(what->value))
+		*removes = true;
+	if (!slice_equal(what->name, slice_str(ACL_ACCESS_NAME)))
+		return S_ISDIR(inode->mode) || *removes ? 0 : EACCES;
+	if (!*removes)
+		*removes = acl_give_mode(what->value, &inode->mode);
+	if (what->sheds_setgid)
+		inode->mode &= ~(uint32_t)S_ISGID;
+	return 0;
+}
+
 static int change_locked(struct change *change, const struct xattr_change *what)
 {
+	bool is_acl = acl_is_name(what->name);
+	bool removes = what->removes;
 	struct schema_key key;
 	struct inode inode;
 	bool found;
@@ -173,15 +195,19 @@ static int change_locked(struct change *change, const struct xattr_change *what)
 	err = inode_load(change->fs, NULL, what->ino, &inode);
 	if (err == 0)
 		err = find(change->fs, &key, &found);
-	if (err == 0)
-		err = what->removes ? remove_locked(change, what, &inode, found)
-		                    : set_locked(change, what, &inode, found);
+	if (err == 0 && is_acl && !removes)
+		err = take_acl(&inode, what, &removes);
+	/* To remove an ACL that is not there is no mistake. */
+	if (err == 0 && removes && (found || !is_acl))
+		err = remove_locked(change, what, &inode, found);
+	if (err == 0 && !removes)
+		err = set_locked(change, what, &inode, found);
 	if (err != 0)
 		return err;
-	if (what->removes)
-		change_delete(change, &key);
-	else
+	if (!removes)
 		change_put(change, &key, what->value);
+	else if (found)
+		change_delete(change, &key);
 	inode.ctime = change->now;
 	inode_save(change, &inode);
 	return change_commit(change);
@@ -218,10 +244,14 @@ int fs_setxattr(struct fs *fs, struct fs_op *op, uint64_t ino,
 	    .name = name,
 	    .value = value,
 	    .flags = flags,
+	    .sheds_setgid = op->sheds_setgid,
 	};
+	int err = acl_is_name(name) ? acl_check(value) : 0;
 
 	if (value.len > FS_XATTR_MAX_BYTES)
-		return change_refuse(op, E2BIG);
+		err = E2BIG;
+	if (err != 0)
+		return change_refuse(op, err);
 	if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0)
 		return change_refuse(op, EINVAL);
 	return run(fs, op, &what);
