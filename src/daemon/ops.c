@@ -55,6 +55,7 @@ bool ops_take(fuse_req_t req, struct fs_op *op)
 		fuse_reply_err(req, current_call->err);
 		return false;
 	}
+	op->drops_set_id = current_call->drops_set_id;
 	op->admission = current_call->admission;
 	current_call->admission = (struct lsm_admission){0};
 	return true;
@@ -64,6 +65,14 @@ uint32_t ops_disguised(void)
 {
 	assert(current_call != NULL);
 	return current_call->disguised;
+}
+
+void ops_tell_dropped(struct ops *ops, const struct fs_op *op, uint64_t ino)
+{
+	/* The attributes alone: no offset. The kernel may not know the inode. */
+	if (op->set_id_dropped)
+		(void)fuse_lowlevel_notify_inval_inode(ops->session, ino, -1,
+		                                       0);
 }
 
 struct buf *ops_scratch(void)
@@ -180,8 +189,8 @@ static void init_connection(void *userdata, struct fuse_conn_info *conn)
 	/*
 	 * Everything not named here is refused, and some of it on purpose:
 	 * ATOMIC_O_TRUNC, or O_TRUNC would be lost with `open` answered ENOSYS;
-	 * HANDLE_KILLPRIV, so that the kernel clears set-user-ID bits with a
-	 * SETATTR; AUTO_INVAL_DATA, which drops cached pages whenever a time
+	 * HANDLE_KILLPRIV, of which handshake.h asks for the second version;
+	 * AUTO_INVAL_DATA, which drops cached pages whenever a time
 	 * changes; splicing, because data is copied into the log anyway;
 	 * WRITEBACK_CACHE, because a write that returned is in the log.
 	 *

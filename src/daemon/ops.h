@@ -75,6 +75,7 @@ struct ops {
 	struct nodes *nodes;
 	struct lane *slow; /* where orphans are reclaimed */
 	uint32_t max_read_bytes;
+	struct fuse_session *session; /* set once, before requests come */
 
 	/* Constant after INIT, which comes before every other request. */
 	bool skip_open;
@@ -105,6 +106,7 @@ struct ops_call {
 	struct lsm_admission admission; /* zeroed: none */
 	int err;                        /* what kept it from credit */
 	uint32_t disguised;             /* of request_disguise() */
+	bool drops_set_id;              /* as in struct fs_op */
 	struct buf scratch;             /* kept between calls */
 };
 
@@ -125,6 +127,10 @@ bool ops_take(fuse_req_t req, struct fs_op *op);
 
 /* The opcode of what libfuse takes for another request; else 0. */
 uint32_t ops_disguised(void);
+
+/* After an operation that may have dropped the set-id bits of `ino`, before the
+   reply: have the kernel ask again what it takes for known. */
+void ops_tell_dropped(struct ops *ops, const struct fs_op *op, uint64_t ino);
 
 /* Memory that lasts until this thread's next operation. */
 struct buf *ops_scratch(void);

@@ -49,6 +49,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 	if (!ops_take(req, &op))
 		return;
 	err = fs_write(ops->fs, &op, ino, (uint64_t)offset, data, size);
+	ops_tell_dropped(ops, &op, ino);
 	if (err != 0)
 		fuse_reply_err(req, err);
 	else
@@ -102,12 +103,15 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 {
 	struct ops *ops = ops_count(req, OPS_FALLOCATE);
 	struct fs_op op;
+	int err;
 
 	(void)fi;
 	if (!ops_take(req, &op))
 		return;
-	fuse_reply_err(req, fs_fallocate(ops->fs, &op, ino, mode,
-	                                 (uint64_t)offset, (uint64_t)len));
+	err = fs_fallocate(ops->fs, &op, ino, mode, (uint64_t)offset,
+	                   (uint64_t)len);
+	ops_tell_dropped(ops, &op, ino);
+	fuse_reply_err(req, err);
 }
 
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
@@ -148,6 +152,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
 		len = FS_COPY_MAX_BYTES;
 	err = fs_copy_range(ops->fs, &op, from, (uint64_t)from_offset, to,
 	                    (uint64_t)to_offset, len, &copied);
+	ops_tell_dropped(ops, &op, to);
 	if (err != 0)
 		fuse_reply_err(req, err);
 	else

@@ -109,6 +109,12 @@ void ops_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t mode,
 	struct fs_op op;
 	int err;
 
+	/* ENOSYS, once: from then on the kernel makes a file with MKNOD and opens
+	   it by itself, as any other, so that no RELEASE follows. */
+	if (ops->skip_open && !unnamed) {
+		fuse_reply_err(req, ENOSYS);
+		return;
+	}
 	if (!ops_take(req, &op))
 		return;
 	mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;

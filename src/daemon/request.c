@@ -24,14 +24,17 @@ static uint64_t credit(const struct fs *fs, enum fs_credit_kind kind,
 	return fs != NULL ? fs_credit(fs, kind, payload_bytes) : 0;
 }
 
-static void plan_write(const struct fs *fs, size_t len,
+static void plan_write(const struct fs *fs, const void *data, size_t len,
                        struct request_plan *plan)
 {
 	size_t headers =
 	    sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in);
+	struct fuse_write_in in;
 
-	if (len >= headers)
-		plan->credit_bytes = credit(fs, FS_CREDIT_WRITE, len - headers);
+	if (!fixed_part(data, len, &in, sizeof(in)))
+		return;
+	plan->credit_bytes = credit(fs, FS_CREDIT_WRITE, len - headers);
+	plan->drops_set_id = (in.write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
 }
 
 static void plan_setattr(const struct fs *fs, const void *data, size_t len,
@@ -42,6 +45,7 @@ static void plan_setattr(const struct fs *fs, const void *data, size_t len,
 	if (!fixed_part(data, len, &in, sizeof(in)))
 		return;
 	plan->slow = (in.valid & FATTR_SIZE) != 0;
+	plan->drops_set_id = (in.valid & FATTR_KILL_SUIDGID) != 0;
 	if (!plan->slow)
 		plan->credit_bytes = credit(fs, FS_CREDIT_ATTR, 0);
 }
@@ -87,7 +91,7 @@ void request_plan(const struct fs *fs, const void *data, size_t len,
 		plan->is_init = true;
 		break;
 	case FUSE_WRITE:
-		plan_write(fs, len, plan);
+		plan_write(fs, data, len, plan);
 		break;
 	case FUSE_SETATTR:
 		plan_setattr(fs, data, len, plan);
@@ -115,6 +119,10 @@ void request_plan(const struct fs *fs, const void *data, size_t len,
 		break;
 	case FUSE_FALLOCATE:
 	case FUSE_COPY_FILE_RANGE:
+		/* The kernel does not say; but to root. */
+		plan->drops_set_id = header.uid != 0;
+		plan->slow = true;
+		break;
 	case FUSE_FSYNC:
 	case FUSE_FSYNCDIR:
 		plan->slow = true;

@@ -21,7 +21,8 @@ enum {
 struct request_plan {
 	uint64_t credit_bytes; /* 0: needs none, or is slow */
 	bool shrinking;        /* as for lsm_admit() */
-	bool slow; /* may block for long: not where it is received */
+	bool slow;         /* may block for long: not where it is received */
+	bool drops_set_id; /* as in struct fs_op */
 	bool is_init;
 };
 

@@ -256,6 +256,7 @@ static int create_and_mount(struct session *session)
 	session->mounted = session->fuse != NULL &&
 	                   fuse_session_mount(session->fuse, mountpoint) == 0;
 	capture_end(&capture);
+	session->ops.session = session->fuse;
 	if (!session->mounted) {
 		log_error("%s: %s", mountpoint,
 		          reason.text[0] != '\0' ? reason.text

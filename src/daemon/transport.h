@@ -17,12 +17,12 @@
 
 struct transport_config {
 	struct fuse_session *session; /* mounted */
-	struct fs *fs;               /* NULL: nothing needs credit */
-	struct lane *quick;          /* for what holds its credit */
-	struct lane *slow;           /* for what may wait */
-	bool disguises;              /* operations ask ops_disguised() */
-	unsigned readers;            /* threads that receive */
-	uint64_t parked_limit_bytes; /* of requests that wait for credit */
+	struct fs *fs;                /* NULL: nothing needs credit */
+	struct lane *quick;           /* for what holds its credit */
+	struct lane *slow;            /* for what may wait */
+	bool disguises;               /* operations ask ops_disguised() */
+	unsigned readers;             /* threads that receive */
+	uint64_t parked_limit_bytes;  /* of requests that wait for credit */
 
 	/* Called from the transport's threads, each at most once. */
 	void (*on_ready)(void *ctx, bool agreed); /* INIT was answered */

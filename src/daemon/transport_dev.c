@@ -28,6 +28,7 @@
 
 #include "base/log.h"
 #include "base/sync.h"
+#include "daemon/handshake.h"
 #include "daemon/ops.h"
 #include "daemon/request.h"
 
@@ -41,6 +42,9 @@ enum {
 	WAKE_AGAIN_MS = 5,
 };
 
+/* What is to be added to the answer to INIT while it is under way here. */
+static _Thread_local uint32_t init_flags;
+
 struct request {
 	struct lane_job job; /* first */
 	struct lsm_admit_request admit;
@@ -49,6 +53,7 @@ struct request {
 	size_t capacity;
 	size_t len;
 	int err; /* why it got no credit */
+	bool drops_set_id;
 	_Alignas(8) uint8_t data[];
 };
 
@@ -156,8 +161,7 @@ static void run_request(struct request *request, struct ops_call *call)
 	struct fuse_buf buf = {.mem = request->data, .size = request->len};
 
 	if (request->dev->config.disguises)
-		call->disguised =
-		    request_disguise(request->data, request->len);
+		call->disguised = request_disguise(request->data, request->len);
 	ops_call_begin(call);
 	fuse_session_process_buf(request->dev->config.session, &buf);
 	ops_call_end(call);
@@ -170,7 +174,8 @@ static void run_held(struct lane_job *job)
 	struct request *request = (struct request *)job;
 	struct dev *dev = request->dev;
 	struct ops_call call = {.admission = request->admit.admission,
-	                        .err = request->err};
+	                        .err = request->err,
+	                        .drops_set_id = request->drops_set_id};
 
 	run_request(request, &call);
 	buf_release(&call.scratch);
@@ -236,6 +241,7 @@ static void park(struct dev *dev, const struct request_plan *plan,
 	}
 	request->job.run = run_held;
 	request->admit.granted = on_granted;
+	request->drops_set_id = plan->drops_set_id;
 	hold(dev, request, true);
 	err = lsm_admit_async(fs_store(dev->config.fs), plan->credit_bytes,
 	                      plan->shrinking, &request->admit, &granted);
@@ -256,8 +262,8 @@ static void park(struct dev *dev, const struct request_plan *plan,
 	}
 }
 
-static void pass_on(struct dev *dev, struct request **own_request,
-                    struct ops_call *call)
+static void pass_on(struct dev *dev, const struct request_plan *plan,
+                    struct request **own_request, struct ops_call *call)
 {
 	struct request *request = detach(dev, own_request);
 
@@ -266,6 +272,7 @@ static void pass_on(struct dev *dev, struct request **own_request,
 		return;
 	}
 	request->job.run = run_held;
+	request->drops_set_id = plan->drops_set_id;
 	hold(dev, request, false);
 	lane_push(dev->config.slow, &request->job);
 }
@@ -292,12 +299,17 @@ static void serve(struct dev *dev, struct request **own_request,
 	struct request_plan plan;
 
 	request_plan(dev->config.fs, request->data, request->len, &plan);
+	call->drops_set_id = plan.drops_set_id;
 	if (plan.slow) {
-		pass_on(dev, own_request, call);
+		pass_on(dev, &plan, own_request, call);
 	} else if (plan.credit_bytes == 0 ||
 	           lsm_try_admit(fs_store(dev->config.fs), plan.credit_bytes,
 	                         plan.shrinking, &call->admission)) {
+		if (plan.is_init)
+			init_flags =
+			    handshake_flags(request->data, request->len);
 		run_request(request, call);
+		init_flags = 0;
 		if (plan.is_init)
 			tell_ready(dev);
 	} else {
@@ -384,6 +396,23 @@ static void run_reader(void *ctx)
 		on_end(on_end_ctx);
 }
 
+/* ---- replies ------------------------------------------------------------ */
+
+static ssize_t send_reply(int fd, struct iovec *parts, int count, void *ctx)
+{
+	(void)ctx;
+	if (init_flags != 0)
+		handshake_complete(parts, count, init_flags);
+	return writev(fd, parts, count);
+}
+
+/* libfuse wants this one too, for a loop of its own that nobody runs. */
+static ssize_t receive_for_libfuse(int fd, void *data, size_t len, void *ctx)
+{
+	(void)ctx;
+	return read(fd, data, len);
+}
+
 /* ---- the table ---------------------------------------------------------- */
 
 static void ignore_signal(int number)
@@ -446,10 +475,17 @@ static void stop(struct transport *transport)
 static int start(const struct transport_config *config,
                  struct transport **transport_out)
 {
+	static const struct fuse_custom_io io = {
+	    .writev = send_reply,
+	    .read = receive_for_libfuse,
+	};
 	struct dev *dev;
 
 	assert(config->readers > 0);
 	*transport_out = NULL;
+	if (fuse_session_custom_io(config->session, &io,
+	                           fuse_session_fd(config->session)) != 0)
+		return ENOMEM;
 	dev = calloc(1, sizeof(*dev));
 	if (dev == NULL)
 		return ENOMEM;

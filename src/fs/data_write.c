@@ -267,8 +267,11 @@ int data_write(struct change *change, struct inode *inode, uint64_t offset,
 
 /* ---- the public ones ----------------------------------------------------- */
 
-static int finish_write(struct change *change, struct inode *inode)
+static int finish_write(struct change *change, struct fs_op *op,
+                        struct inode *inode)
 {
+	if (op->drops_set_id)
+		op->set_id_dropped = inode_drop_set_id(inode);
 	inode->mtime = change->now;
 	inode->ctime = change->now;
 	inode_save(change, inode);
@@ -298,7 +301,7 @@ int fs_write(struct fs *fs, struct fs_op *op, uint64_t ino, uint64_t offset,
 	if (err == 0 && len > 0)
 		err = data_write(&change, &inode, offset, data, len);
 	if (err == 0 && len > 0)
-		err = finish_write(&change, &inode);
+		err = finish_write(&change, op, &inode);
 	ilock_release(&fs->locks, &locks);
 	change_end(&change);
 	return err;
@@ -310,9 +313,9 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 /* Both inodes are locked; `len` is not 0. */
-static int copy_bytes(struct change *change, const struct inode *source,
-                      uint64_t from_offset, uint64_t to, uint64_t to_offset,
-                      size_t len)
+static int copy_bytes(struct change *change, struct fs_op *op,
+                      const struct inode *source, uint64_t from_offset,
+                      uint64_t to, uint64_t to_offset, size_t len)
 {
 	struct inode target;
 	uint8_t *bytes;
@@ -328,7 +331,7 @@ static int copy_bytes(struct change *change, const struct inode *source,
 	if (err == 0)
 		err = data_write(change, &target, to_offset, bytes, len);
 	if (err == 0)
-		err = finish_write(change, &target);
+		err = finish_write(change, op, &target);
 	free(bytes);
 	return err;
 }
@@ -367,8 +370,8 @@ int fs_copy_range(struct fs *fs, struct fs_op *op, uint64_t from,
 	if (len > INT64_MAX - to_offset)
 		err = EFBIG;
 	else if (len > 0)
-		err = copy_bytes(&change, &source, from_offset, to, to_offset,
-		                 (size_t)len);
+		err = copy_bytes(&change, op, &source, from_offset, to,
+		                 to_offset, (size_t)len);
 	if (err == 0)
 		*copied_out = len;
 out:

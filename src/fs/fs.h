@@ -58,6 +58,10 @@ struct fs_op {
 	uint32_t umask;
 	bool sheds_setgid; /* an access ACL that is set clears set-group-id */
 	struct lsm_admission admission; /* spent or returned by the call */
+	/* Who asks may not keep the set-id bits of a file whose contents it
+	   changes. */
+	bool drops_set_id;
+	bool set_id_dropped; /* set by the call: there were some */
 };
 
 /* ---- the filesystem ----------------------------------------------------- */
@@ -185,7 +189,8 @@ enum {
 	FS_SET_ATIME_NOW = 1 << 7,
 	FS_SET_MTIME_NOW = 1 << 8,
 };
-/* Change what `which` names, from `set`; the result in *attr. EFBIG past
+/* Change what `which` names, from `set`; the result in *attr. A new owner or
+   group costs the set-id bits, unless the mode is set too. EFBIG past
    INT64_MAX, EINVAL (size of what has none), EISDIR. */
 int fs_setattr(struct fs *fs, struct fs_op *op, uint64_t ino, unsigned which,
                const struct fs_attr *set, struct fs_attr *attr);

@@ -178,11 +178,25 @@ void inode_dir_changed(struct change *change, struct inode *dir, int entries,
 	inode_save(change, dir);
 }
 
+bool inode_drop_set_id(struct inode *inode)
+{
+	uint32_t bits = S_ISUID;
+
+	if ((inode->mode & S_IXGRP) != 0)
+		bits |= S_ISGID;
+	if (inode_is_dir(inode) || (inode->mode & bits) == 0)
+		return false;
+	inode->mode &= ~bits;
+	return true;
+}
+
 void inode_apply(struct change *change, struct inode *inode, unsigned which,
                  const struct fs_attr *set)
 {
 	if ((which & FS_SET_MODE) != 0)
 		inode->mode = (inode->mode & S_IFMT) | (set->mode & 07777);
+	else if (which == 0 || (which & (FS_SET_UID | FS_SET_GID)) != 0)
+		(void)inode_drop_set_id(inode); /* 0: chown(-1, -1) */
 	if ((which & FS_SET_UID) != 0)
 		inode->uid = set->uid;
 	if ((which & FS_SET_GID) != 0)

@@ -184,6 +184,9 @@ void step_setattr(struct run *run)
 	                            which, &set, &attr));
 	if ((which & FS_SET_MODE) != 0)
 		target->mode = (target->mode & S_IFMT) | set.mode;
+	else if ((which & (FS_SET_UID | FS_SET_GID)) != 0 &&
+	         !S_ISDIR(target->mode))
+		target->mode &= ~(uint32_t)S_ISUID;
 	if ((which & FS_SET_UID) != 0)
 		target->uid = set.uid;
 	if ((which & FS_SET_GID) != 0)

@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -69,6 +70,53 @@ START_TEST(types_that_mknod_does_not_make_are_refused)
 	ck_assert_int_eq(fs_mknod(kit.fs, &kit.op, FS_ROOT_INO, slice_str("d"),
 	                          0600, 0, &attr),
 	                 EINVAL);
+}
+END_TEST
+
+/* The mode that `which` leaves of a new file with mode `mode`. */
+static uint32_t mode_after(uint32_t mode, unsigned which, bool drops)
+{
+	struct fs_attr attr, value = {.uid = 1, .gid = 2, .mode = 04711};
+	static int count;
+	char name[32];
+	int err;
+
+	snprintf(name, sizeof(name), "mode%d", count++);
+	ck_assert_int_eq(fs_mknod(kit.fs, &kit.op, FS_ROOT_INO, slice_str(name),
+	                          S_IFREG | mode, 0, &attr),
+	                 0);
+	kit.op.drops_set_id = drops;
+	kit.op.set_id_dropped = false;
+	err = (which & FS_SET_ATIME) != 0
+	          ? fs_write(kit.fs, &kit.op, attr.ino, 0, "x", 1)
+	          : set(attr.ino, which, value, &attr);
+	kit.op.drops_set_id = false;
+	ck_assert_int_eq(err, 0);
+	return kit_attr(&kit, attr.ino).mode & 07777;
+}
+
+START_TEST(another_owner_costs_the_set_id_bits)
+{
+	ck_assert_uint_eq(mode_after(06755, FS_SET_UID, false), 0755);
+	ck_assert_uint_eq(mode_after(06755, FS_SET_GID, false), 0755);
+	ck_assert_uint_eq(mode_after(06745, FS_SET_GID, false), 02745);
+	ck_assert_uint_eq(mode_after(06755, 0, false), 0755);
+	ck_assert_uint_eq(mode_after(06755, FS_SET_UID | FS_SET_MODE, false),
+	                  04711);
+	ck_assert_uint_eq(mode_after(06755, FS_SET_MTIME, false), 06755);
+}
+END_TEST
+
+START_TEST(a_change_of_contents_costs_them_where_it_is_said)
+{
+	ck_assert_uint_eq(mode_after(06755, FS_SET_ATIME, false), 06755);
+	ck_assert_uint_eq(mode_after(06755, FS_SET_ATIME, true), 0755);
+	ck_assert(kit.op.set_id_dropped);
+	ck_assert_uint_eq(mode_after(02745, FS_SET_ATIME, true), 02745);
+	ck_assert(!kit.op.set_id_dropped);
+	ck_assert_uint_eq(mode_after(06755, FS_SET_SIZE, false), 06755);
+	ck_assert_uint_eq(mode_after(06755, FS_SET_SIZE, true), 0755);
+	ck_assert(kit.op.set_id_dropped);
 }
 END_TEST
 
@@ -309,6 +357,8 @@ int main(void)
 	tcase_add_test(tc, new_file_has_what_was_asked_for);
 	tcase_add_test(tc, device_keeps_its_number);
 	tcase_add_test(tc, types_that_mknod_does_not_make_are_refused);
+	tcase_add_test(tc, another_owner_costs_the_set_id_bits);
+	tcase_add_test(tc, a_change_of_contents_costs_them_where_it_is_said);
 	tcase_add_test(tc, setgid_directory_hands_on_its_group);
 	tcase_add_test(tc, setattr_changes_what_it_is_told_and_ctime);
 	tcase_add_test(tc, inode_that_does_not_exist_is_stale);
