@@ -184,15 +184,20 @@ int dir_load(struct fs *fs, uint64_t ino, struct inode *dir)
 
 /* ---- lookup -------------------------------------------------------------- */
 
-static int lookup_dots(struct fs *fs, uint64_t dir, struct slice name,
+/* An inode by its number, or a directory's parent: for who holds a handle. What
+   has lost its last name is found by none that does not hold it open. */
+static int lookup_dots(struct fs *fs, uint64_t ino, struct slice name,
                        struct inode *inode)
 {
 	int err;
 
 	if (name.len == 1)
-		return inode_load(fs, NULL, dir, inode);
-	err = inode_load_dir(fs, NULL, dir, inode);
-	if (err == 0)
+		err = inode_load(fs, NULL, ino, inode);
+	else
+		err = inode_load_dir(fs, NULL, ino, inode);
+	if (err == 0 && inode->nlink == 0)
+		err = ESTALE;
+	if (err == 0 && name.len == 2)
 		err = inode_load(fs, NULL, inode->parent, inode);
 	return err;
 }

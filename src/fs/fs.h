@@ -121,7 +121,7 @@ uint64_t fs_credit(const struct fs *fs, enum fs_credit_kind kind,
 /* ---- names ---------------------------------------------------------------- */
 
 /* ENAMETOOLONG over 255 bytes, ENOTDIR, ENOENT. "." and ".." are looked up too
-   (for NFS export). */
+   (for NFS export), "." of any inode; ESTALE: it is gone, or has no name. */
 int fs_lookup(struct fs *fs, uint64_t dir, struct slice name,
               struct fs_attr *attr);
 

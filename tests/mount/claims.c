@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void (*claims_after)(void);
+
 static bool failed;
 
 void claim_failed(const char *file, int line, const char *condition)
@@ -40,6 +42,8 @@ static bool run_one(const struct claim *claim, int root)
 	} else {
 		claim->run();
 	}
+	if (claims_after != NULL)
+		claims_after();
 	printf("%s: %s\n", failed ? "not ok" : "ok", claim->name);
 	fflush(stdout);
 	return !failed;

@@ -45,6 +45,9 @@ struct claim {
 
 void claim_failed(const char *file, int line, const char *condition);
 
+/* Called after each claim, whether it holds or not; NULL: nothing. */
+extern void (*claims_after)(void);
+
 /* What main() does: run all of them in argv[1], or those that are named after
    it. Returns the exit code. */
 int claims_run(const struct claim *claims, size_t count, int argc, char **argv);

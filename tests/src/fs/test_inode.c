@@ -289,6 +289,29 @@ START_TEST(large_orphan_goes_in_steps)
 }
 END_TEST
 
+/* For who holds a handle: LOOKUP of "." with its number. */
+START_TEST(inode_is_found_by_number_while_it_has_a_name)
+{
+	uint64_t dir = kit_dir(&kit, FS_ROOT_INO, "d");
+	uint64_t ino = kit_file(&kit, dir, "f");
+	struct fs_victim victim;
+	uint64_t found;
+
+	ck_assert_int_eq(kit_lookup(&kit, ino, ".", &found), 0);
+	ck_assert_uint_eq(found, ino);
+	ck_assert_int_eq(kit_lookup(&kit, ino, "..", &found), ENOTDIR);
+	ck_assert_int_eq(
+	    fs_unlink(kit.fs, &kit.op, dir, slice_str("f"), &victim), 0);
+	ck_assert_int_eq(
+	    fs_rmdir(kit.fs, &kit.op, FS_ROOT_INO, slice_str("d"), &victim), 0);
+	/* Both are orphans, and there. */
+	ck_assert_uint_eq(kit_attr(&kit, ino).nlink, 0);
+	ck_assert_int_eq(kit_lookup(&kit, ino, ".", &found), ESTALE);
+	ck_assert_int_eq(kit_lookup(&kit, dir, ".", &found), ESTALE);
+	ck_assert_int_eq(kit_lookup(&kit, dir, "..", &found), ESTALE);
+}
+END_TEST
+
 START_TEST(tmpfile_gets_a_name_once)
 {
 	struct fs_victim victim;
@@ -368,6 +391,7 @@ int main(void)
 	tcase_add_test(tc, reclaim_of_what_has_a_name_is_nothing);
 	tcase_add_test(tc, orphans_of_a_crash_go_when_the_store_is_opened);
 	tcase_add_test(tc, large_orphan_goes_in_steps);
+	tcase_add_test(tc, inode_is_found_by_number_while_it_has_a_name);
 	tcase_add_test(tc, tmpfile_gets_a_name_once);
 	tcase_add_test(
 	    tc, first_read_after_a_write_moves_atime_and_the_next_does_not);
