@@ -214,8 +214,12 @@ static void report_space(const struct fswork *work,
 void fsreport_workload(const struct fswork *work,
                        const struct fsreport_runs *runs, unsigned count)
 {
-	bool weighs = false;
+	bool weighs = false, any = false;
 
+	for (unsigned i = 0; i < count; i++)
+		any |= runs[i].count > 0;
+	if (!any)
+		return;
 	for (unsigned i = 0; i < FSWORK_PHASES_MAX; i++) {
 		unsigned flags = work->phases[i].flags;
 

@@ -182,7 +182,8 @@ const struct fswork fsworks_small[] = {
 	.phases =
 	    {
 		{"create", create_all, FSWORK_SYNC | FSWORK_FLOOR, 2.5},
-		{"stat", stat_all, FSWORK_FLOOR, 1.2},
+		{"stat", stat_all, FSWORK_FLOOR, 0},
+		{"stat-warm", stat_all, FSWORK_FLOOR, 1.2},
 		{"read", read_all, FSWORK_FLOOR, 0},
 		{"list", list_all, FSWORK_FLOOR, 0},
 		{"read-cold", read_all, FSWORK_COLD | FSWORK_WEIGH, 0.4},

@@ -55,9 +55,10 @@ static int bring_sources(struct fswork_run *run)
 
 static int compile(struct fswork_run *run)
 {
-	return shell(run, "find sources -name '*.c' | sort | xargs -P 2 -I {} "
-	                  "cc -std=gnu11 -O0 -g -Isources -c {} -o {}.o; "
-	                  "find sources -name '*.o' | xargs ar -rc all.a");
+	return shell(
+	    run, "find sources -name '*.c' | sort | xargs -P 2 -I {} "
+		 "cc -std=gnu11 -D_GNU_SOURCE -O0 -g -Isources -c {} -o {}.o; "
+		 "find sources -name '*.o' | xargs ar -rc all.a");
 }
 
 const struct fswork fsworks_tree[] = {
