@@ -137,12 +137,18 @@ static void make_symlink(fuse_req_t req, const char *target, fuse_ino_t dir,
 static void create(fuse_req_t req, fuse_ino_t dir, const char *name,
                    mode_t mode, struct fuse_file_info *fi)
 {
-	struct null_tree *tree = tree_of(req);
+	struct null_fuse *null = fuse_req_userdata(req);
 	struct fuse_entry_param entry;
 	struct fs_attr attr;
-	int err = make(req, dir, name, (mode & ~(mode_t)S_IFMT) | S_IFREG, 0,
-	               NULL, &attr);
+	int err;
 
+	/* As the daemon: the kernel makes files with MKNOD from then on. */
+	if (null->ops.skip_open) {
+		fuse_reply_err(req, ENOSYS);
+		return;
+	}
+	err = make(req, dir, name, (mode & ~(mode_t)S_IFMT) | S_IFREG, 0, NULL,
+	           &attr);
 	if (err != 0) {
 		fuse_reply_err(req, err);
 		return;
@@ -150,7 +156,7 @@ static void create(fuse_req_t req, fuse_ino_t dir, const char *name,
 	ops_fill_entry(&attr, &entry);
 	fi->keep_cache = 1;
 	if (fuse_reply_create(req, &entry, fi) != 0)
-		null_tree_forget(tree, attr.ino, 1);
+		null_tree_forget(null->tree, attr.ino, 1);
 }
 
 static void make_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t dir,
