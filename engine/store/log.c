@@ -78,15 +78,16 @@ enum lsm_err store_take_log(struct lsm *store, bool places)
 		err = make_log(store, places, &log, &segment);
 		store_stalled(store, LSM_STALL_LOG, start);
 	}
+	if (err == LSM_OK) {
+		/* Whoever holds manifest_mu finds the writer of each log that
+		   may grow. */
+		sync_lock(&store->tree_mu);
+		store->active->log = log;
+		sync_unlock(&store->tree_mu);
+		atomic_store(&store->active->segment, segment);
+	}
 	sync_unlock(&store->manifest_mu);
-	if (err != LSM_OK)
-		return err;
-
-	sync_lock(&store->tree_mu);
-	store->active->log = log;
-	sync_unlock(&store->tree_mu);
-	atomic_store(&store->active->segment, segment);
-	return LSM_OK;
+	return err;
 }
 
 void store_spare_run(struct worker_job *job)

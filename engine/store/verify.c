@@ -7,6 +7,9 @@
  * logs, each once however many branches name it. Segments are walked frame by
  * frame, and each pointer of each table must lead to a frame of its own key and
  * sequence, as many as the manifest says.
+ *
+ * The store may be written meanwhile. What an open branch is made of is captured at
+ * one moment, and a log that grows is read up to where it reached then.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +32,12 @@ struct verification {
 		enum file_kind kind;
 	} * seen;
 	size_t seen_count, seen_cap; /* the latter a power of two */
+};
+
+/* What a branch is made of, held. */
+struct captured {
+	struct manifest_state state;
+	uint64_t *log_bytes; /* of each log; UINT64_MAX: nobody appends to it */
 };
 
 static struct seen *find_seen(const struct verification *v, enum file_kind kind,
@@ -222,7 +231,7 @@ static enum lsm_err verify_record(struct verification *v,
 
 /* A torn tail is no fault: nothing in it was promised. */
 static enum lsm_err verify_log(struct verification *v,
-                               const struct log_ref *log)
+                               const struct log_ref *log, uint64_t log_bytes)
 {
 	struct lsm *store = v->store;
 	struct wal_reader *reader = NULL;
@@ -234,6 +243,8 @@ static enum lsm_err verify_log(struct verification *v,
 	err = wal_reader_open(store->source.pool, FILE_KIND_LOG, log->id,
 	                      &store->home->superblock.family,
 	                      log->promised_upto, &reader);
+	if (err == LSM_OK)
+		wal_reader_limit(reader, log_bytes);
 	while (err == LSM_OK && more)
 		err = verify_record(v, log, reader, &more);
 	wal_reader_close(reader);
@@ -245,12 +256,13 @@ static enum lsm_err verify_log(struct verification *v,
 }
 
 static enum lsm_err verify_branch(struct verification *v,
-                                  const struct manifest_state *state)
+                                  const struct captured *captured)
 {
+	const struct manifest_state *state = &captured->state;
 	enum lsm_err err = verify_version(v, state->version);
 
 	for (size_t i = 0; err == LSM_OK && i < state->log_count; i++)
-		err = verify_log(v, &state->logs[i]);
+		err = verify_log(v, &state->logs[i], captured->log_bytes[i]);
 	return err;
 }
 
@@ -278,42 +290,78 @@ static enum lsm_err verify_base(struct verification *v,
 
 /* ---- branches ------------------------------------------------------------------ */
 
-/* Hold the logs, which flushes drop; the tables are held by the version. */
-static enum lsm_err hold_logs(struct home *home, struct manifest_state *state)
+static void captured_init(struct captured *captured)
 {
-	enum lsm_err err = LSM_OK;
-	size_t held = 0;
+	manifest_state_init(&captured->state);
+	captured->log_bytes = NULL;
+}
 
-	while (err == LSM_OK && held < state->log_count) {
-		err = pool_ref(home->pool, FILE_KIND_LOG, state->logs[held].id);
-		held += err == LSM_OK;
+/* Hold the logs, which flushes drop; the tables are held by the version. */
+static enum lsm_err hold_logs(struct home *home, struct captured *captured)
+{
+	struct manifest_state *state = &captured->state;
+	const size_t count = state->log_count;
+	enum lsm_err err = LSM_OK;
+
+	state->log_count = 0; /* those that are held */
+	captured->log_bytes = calloc(count + 1, sizeof(*captured->log_bytes));
+	if (captured->log_bytes == NULL)
+		return LSM_ERR_NOMEM;
+	for (size_t i = 0; err == LSM_OK && i < count; i++) {
+		err = pool_ref(home->pool, FILE_KIND_LOG, state->logs[i].id);
+		state->log_count += err == LSM_OK;
+		captured->log_bytes[i] = UINT64_MAX;
 	}
-	state->log_count = held;
 	return err;
 }
 
-static void let_go(struct home *home, struct manifest_state *state)
+static void let_go(struct home *home, struct captured *captured)
 {
+	struct manifest_state *state = &captured->state;
+
 	for (size_t i = 0; i < state->log_count; i++)
 		pool_unref(home->pool, FILE_KIND_LOG, state->logs[i].id);
 	manifest_state_release(state);
+	free(captured->log_bytes);
+}
+
+/* How far a log reaches, if it is this one's. */
+static void note_size(struct captured *captured, const struct wal_writer *log)
+{
+	const struct manifest_state *state = &captured->state;
+
+	for (size_t i = 0; log != NULL && i < state->log_count; i++)
+		if (file_id_equal(state->logs[i].id, wal_writer_id(log)))
+			captured->log_bytes[i] = wal_writer_size(log);
+}
+
+/* Only the spare and the active one grow; that may be sealed in the meantime. */
+static void note_sizes(struct lsm *store, struct captured *captured)
+{
+	sync_assert_held(&store->manifest_mu);
+	note_size(captured, store->spare);
+	sync_lock(&store->tree_mu);
+	note_size(captured, store->view->active->log);
+	sync_unlock(&store->tree_mu);
 }
 
 /* What an open branch is made of now. */
-static enum lsm_err hold_open(struct lsm *store, struct manifest_state *state)
+static enum lsm_err hold_open(struct lsm *store, struct captured *captured)
 {
 	enum lsm_err err;
 
 	sync_lock(&store->manifest_mu);
-	err = manifest_state_copy(&store->state, state);
+	err = manifest_state_copy(&store->state, &captured->state);
 	if (err == LSM_OK)
-		err = hold_logs(store->home, state);
+		err = hold_logs(store->home, captured);
+	if (err == LSM_OK)
+		note_sizes(store, captured);
 	sync_unlock(&store->manifest_mu);
 	return err;
 }
 
 static enum lsm_err hold_closed(struct home *home, const struct branch *branch,
-                                struct manifest_state *state)
+                                struct captured *captured)
 {
 	struct manifest_place place = {.pool = home->source.pool,
 	                               .dir = NULL,
@@ -326,30 +374,30 @@ static enum lsm_err hold_closed(struct home *home, const struct branch *branch,
 	if (err == LSM_OK)
 		err =
 		    manifest_recover(&place, branch->id, home_table_owner(home),
-		                     home_adopt_table, state);
+		                     home_adopt_table, &captured->state);
 	env_dir_close(place.dir);
-	return err == LSM_OK ? hold_logs(home, state) : err;
+	return err == LSM_OK ? hold_logs(home, captured) : err;
 }
 
 /* The branch is neither closed, nor opened, nor deleted while it is held. */
 static enum lsm_err verify_named(struct verification *v, const char *name)
 {
 	struct home *home = v->store->home;
-	struct manifest_state state;
+	struct captured captured;
 	struct branch *branch;
 	enum lsm_err err;
 
 	if (branch_claim(home, name, BRANCH_READING, &branch) != LSM_OK)
 		return LSM_OK; /* it was deleted meanwhile */
-	manifest_state_init(&state);
-	err = branch->lsm != NULL ? hold_open(branch->lsm, &state)
-	                          : hold_closed(home, branch, &state);
+	captured_init(&captured);
+	err = branch->lsm != NULL ? hold_open(branch->lsm, &captured)
+	                          : hold_closed(home, branch, &captured);
 	branch_leave(home, branch);
 	if (err == LSM_OK)
-		err = verify_branch(v, &state);
+		err = verify_branch(v, &captured);
 	if (err == LSM_OK)
-		err = verify_base(v, &state);
-	let_go(home, &state);
+		err = verify_base(v, &captured.state);
+	let_go(home, &captured);
 	return err;
 }
 

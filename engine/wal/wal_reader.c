@@ -9,6 +9,7 @@
  */
 #include "wal/wal_reader.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -266,6 +267,13 @@ void wal_reader_close(struct wal_reader *reader)
 	env_close(reader->file);
 	buf_release(&reader->window);
 	free(reader);
+}
+
+void wal_reader_limit(struct wal_reader *reader, uint64_t bytes)
+{
+	assert(reader->window.len == 0);
+	if (reader->file_bytes > bytes)
+		reader->file_bytes = bytes;
 }
 
 /* Take the next record, or find that there is none. */

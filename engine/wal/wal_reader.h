@@ -30,6 +30,14 @@ wal_reader_open(struct env_dir *pool, enum file_kind kind, struct file_id id,
 void wal_reader_close(struct wal_reader *reader); /* NULL is allowed */
 
 /*
+ * See no more than the first `bytes` of the log, to be called before the first
+ * record is read. Of a log that is written meanwhile these are the size that its
+ * writer told: what is written and promised later is then no record, and none that
+ * is missed.
+ */
+void wal_reader_limit(struct wal_reader *reader, uint64_t bytes);
+
+/*
  * Get the next DATA payload, borrowed until the next call. At the end *more_out
  * is false. Errors: LOST when the end lies before a promise (logged, with file
  * and both offsets), CORRUPT, IO, NOMEM.

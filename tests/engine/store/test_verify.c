@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/sync.h"
 #include "store/superblock.h"
 #include "tests/engine/store/store_kit.h"
 #include "tests/support/compact_all.h"
@@ -16,6 +17,10 @@ enum {
 	FEW = 12,
 	KEEP_ALL = 256,
 	TAIL_STEP = 64, /* of offsets in the zeros at the end of a file */
+	LONG_VALUE_BYTES = 1000,
+	LARGE_MEMTABLE_BYTES = 2 << 20,
+	LARGE_CREDIT_BYTES = 8 << 20,
+	RUNS = 30,
 };
 
 static struct kit kit;
@@ -123,6 +128,68 @@ START_TEST(verify_while_the_store_works_finds_no_fault)
 }
 END_TEST
 
+/* ---- beside writers ------------------------------------------------------ */
+
+/* One who writes, and one who syncs. */
+struct worker {
+	struct sync_thread thread;
+	enum lsm_err err; /* once it ended */
+};
+
+static atomic_bool stop;
+
+static void write_on(void *ctx)
+{
+	struct worker *self = ctx;
+	char key[16], value[LONG_VALUE_BYTES + 1];
+
+	memset(value, 'v', LONG_VALUE_BYTES);
+	value[LONG_VALUE_BYTES] = 0;
+	self->err = LSM_OK;
+	for (unsigned i = 0; self->err == LSM_OK && !atomic_load(&stop); i++) {
+		snprintf(key, sizeof(key), "k%u", i % FILLED);
+		self->err = kit_try_put(kit.store, key, value);
+	}
+}
+
+static void sync_on(void *ctx)
+{
+	struct worker *self = ctx;
+
+	self->err = LSM_OK;
+	while (self->err == LSM_OK && !atomic_load(&stop))
+		self->err = lsm_sync(kit.store);
+}
+
+/* A log of several windows of the reader, with room that is not written yet: while
+   it is read others write into that, and promise what they wrote. */
+START_TEST(verify_of_a_store_that_is_written_and_synced_finds_no_fault)
+{
+	struct worker writer, syncer;
+	struct lsm_stats stats;
+	unsigned runs = 0;
+
+	kit_close(&kit);
+	kit.runtime_options.credit_bytes = LARGE_CREDIT_BYTES;
+	kit.options.memtable_bytes = LARGE_MEMTABLE_BYTES;
+	kit_open(&kit);
+	atomic_store(&stop, false);
+	ASSERT_OK(
+	    sync_thread_start(&writer.thread, "writer", write_on, &writer));
+	ASSERT_OK(
+	    sync_thread_start(&syncer.thread, "syncer", sync_on, &syncer));
+	do {
+		ck_assert_uint_eq(faults(), 0);
+		lsm_stats(kit.store, &stats);
+	} while (++runs < RUNS || stats.flushes.count < 3);
+	atomic_store(&stop, true);
+	sync_thread_join(&writer.thread);
+	sync_thread_join(&syncer.thread);
+	ASSERT_OK(writer.err);
+	ASSERT_OK(syncer.err);
+}
+END_TEST
+
 /* ---- every offset
  * -------------------------------------------------------------- */
 
@@ -223,6 +290,8 @@ int main(void)
 	tcase_add_test(tc, missing_table_is_reported);
 	tcase_add_test(tc, flipped_byte_of_a_log_is_reported);
 	tcase_add_test(tc, verify_while_the_store_works_finds_no_fault);
+	tcase_add_test(
+	    tc, verify_of_a_store_that_is_written_and_synced_finds_no_fault);
 	tcase_add_test(tc,
 	               any_flipped_byte_of_any_file_is_an_error_or_harmless);
 	suite_add_tcase(suite, tc);

@@ -128,6 +128,45 @@ START_TEST(end_record_ends_the_log)
 }
 END_TEST
 
+/* Records that a writer adds once the reader has seen zeros in their place, of which
+   the last promises the others. */
+static void append_and_promise(struct wal_writer *writer, size_t len)
+{
+	void *zeros = calloc(1, len);
+
+	ck_assert_int_eq(append_one(writer, zeros, len), LSM_OK);
+	ck_assert_int_eq(wal_writer_sync(writer), LSM_OK);
+	ck_assert_int_eq(append_one(writer, "abc", 3), LSM_OK);
+	free(zeros);
+}
+
+START_TEST(what_is_written_meanwhile_is_no_loss_of_what_was_there)
+{
+	struct wal_writer *writer = new_log();
+	struct wal_reader *reader;
+	struct slice payload;
+	uint64_t size;
+	bool more;
+
+	ck_assert_int_eq(wal_writer_reserve(writer, 2 << 20), LSM_OK);
+	ck_assert_int_eq(append_one(writer, "abc", 3), LSM_OK);
+	size = wal_writer_size(writer);
+	ck_assert_int_eq(wal_reader_open(pool, FILE_KIND_LOG, log_header.id,
+	                                 &log_header.family, 0, &reader),
+	                 LSM_OK);
+	wal_reader_limit(reader, size);
+	ck_assert_int_eq(wal_reader_next(reader, &payload, &more), LSM_OK);
+	ck_assert(more);
+	append_and_promise(writer, 1 << 20);
+	ck_assert_int_eq(wal_reader_next(reader, &payload, &more), LSM_OK);
+	ck_assert(!more);
+	ck_assert(!wal_reader_torn(reader));
+	ck_assert_uint_eq(wal_reader_end(reader), size);
+	wal_reader_close(reader);
+	wal_writer_destroy(writer);
+}
+END_TEST
+
 START_TEST(bad_record_behind_all_promises_is_cut)
 {
 	struct known_log log;
@@ -514,6 +553,8 @@ int main(void)
 	tcase_add_test(tc, log_without_records_ends_cleanly);
 	tcase_add_test(tc, preallocated_tail_is_a_clean_end);
 	tcase_add_test(tc, end_record_ends_the_log);
+	tcase_add_test(tc,
+	               what_is_written_meanwhile_is_no_loss_of_what_was_there);
 	tcase_add_test(tc, bad_record_behind_all_promises_is_cut);
 	tcase_add_test(tc, rejected_record_is_one_that_is_not_whole);
 	tcase_add_test(tc, bad_record_before_a_later_promise_is_lost);
