@@ -82,7 +82,7 @@ struct branch {
 	struct file_id *logs;
 	size_t log_count;
 	struct branch *newer, *older; /* of those that have such logs */
-	uint64_t round;               /* of landings that looked at it */
+	uint64_t round;               /* the last that looked at it */
 };
 
 /* The branch at a place of home->by_id. */

@@ -39,7 +39,7 @@ enum {
 struct damaged {
 	uint64_t id;
 	enum lsm_err why; /* EXISTS: another has its name */
-	bool deleting; /* somebody does */
+	bool deleting;    /* somebody does */
 };
 
 struct home {
@@ -63,10 +63,10 @@ struct home {
 	struct sync_cond changed; /* a branch came back to IDLE, or went */
 	/* Guarded by mu. */
 	struct links by_id, by_name, lists;
-	size_t open_count; /* of the branches */
+	size_t open_count;            /* of the branches */
 	struct branch *newest_logged; /* of those with logs of others */
-	uint64_t round;               /* of landings */
-	struct damaged *damaged; /* branches that cannot be read; owned */
+	uint64_t round;               /* of landings, and of walks at open */
+	struct damaged *damaged;      /* branches that cannot be read; owned */
 	size_t damaged_count;
 	struct retired *retired;
 
@@ -111,7 +111,7 @@ void home_branch_folder(uint64_t id, char name[STORE_BRANCH_NAME_BYTES]);
  * known. One that cannot be read is kept as damaged, and then no file is ever
  * deleted. What an interrupted operation left is removed, unless the home is
  * read-only. *damage_out: why the first damaged one could not be read. Errors:
- * CORRUPT (no folder of branches), those of env, NOMEM.
+ * CORRUPT (no folder of branches; one that is above itself), those of env, NOMEM.
  */
 LSM_MUST_CHECK enum lsm_err home_read(struct home *home,
                                       enum lsm_err *damage_out);

@@ -164,6 +164,38 @@ static void count_children(struct home *home)
 	sync_unlock(&home->mu);
 }
 
+/*
+ * The parents of a branch lead to one that has none: who looks at those above or
+ * below it relies on coming to an end. Each branch is stepped on once, in a round
+ * of its own or that of one below it; a walk that meets its own round goes in a
+ * circle. Errors: CORRUPT.
+ */
+static enum lsm_err check_parents(struct home *home)
+{
+	const struct branch *bad = NULL;
+
+	sync_lock(&home->mu);
+	for (size_t i = 0; i < home->by_id.slot_count; i++)
+		for (struct link *l = home->by_id.slots[i]; l != NULL;
+		     l = l->next) {
+			struct branch *b = BRANCH_OF(l);
+
+			home->round++;
+			for (; b != NULL && b->round == 0;
+			     b = branch_find_id(home, b->parent))
+				b->round = home->round;
+			if (b != NULL && b->round == home->round)
+				bad = b;
+		}
+	if (bad != NULL)
+		log_error("%s/%s/%016llx: the parents of the branch %s lead "
+		          "back to it",
+		          home->path, BRANCHES_DIR, (unsigned long long)bad->id,
+		          bad->name);
+	sync_unlock(&home->mu);
+	return bad != NULL ? LSM_ERR_CORRUPT : LSM_OK;
+}
+
 enum lsm_err home_read(struct home *home, enum lsm_err *damage_out)
 {
 	struct scan scan = {.home = home};
@@ -183,7 +215,7 @@ enum lsm_err home_read(struct home *home, enum lsm_err *damage_out)
 	}
 	*damage_out = scan.damage;
 	count_children(home);
-	return err;
+	return err == LSM_OK ? check_parents(home) : err;
 }
 
 /* ---- making it durable --------------------------------------------------------- */

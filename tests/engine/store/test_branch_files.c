@@ -308,6 +308,65 @@ START_TEST(no_damaged_branch_is_deleted_that_may_be_main)
 }
 END_TEST
 
+/* Publish a whole manifest of the branch, which is not open and has no tables, with
+   another parent. */
+static void set_parent(const struct uuid *family, uint64_t id, uint64_t parent)
+{
+	const struct table_owner nobody = {NULL, NULL, NULL};
+	struct manifest_place place = {.family = *family};
+	struct manifest *manifest;
+	struct manifest_state state;
+	char folder[KIT_NAME_BYTES];
+
+	snprintf(folder, sizeof(folder), KIT_PATH "/branches/%016llx",
+	         (unsigned long long)id);
+	ASSERT_OK(env_dir_open(kit.env, KIT_POOL, &place.pool));
+	ASSERT_OK(env_dir_open(kit.env, folder, &place.dir));
+	ASSERT_OK(manifest_recover(&place, id, nobody, NULL, &state));
+	state.branch.parent = parent;
+	ASSERT_OK(manifest_publish(&place, &state, &manifest));
+	manifest_close(manifest);
+	manifest_state_release(&state);
+	env_dir_close(place.dir);
+	env_dir_close(place.pool);
+}
+
+/* Each checksum is right, and each manifest whole by itself. */
+START_TEST(branches_that_are_above_themselves_are_refused)
+{
+	struct lsm_branch_info first, second, below;
+	struct uuid family = kit.store->home->superblock.family;
+	struct lsm *child;
+	char folder[32];
+
+	ASSERT_OK(lsm_branch_create(kit.store, "first", false, &first));
+	child = kit_branch(&kit, "first");
+	ASSERT_OK(lsm_branch_create(child, "second", false, &second));
+	ASSERT_OK(lsm_close(child));
+	child = kit_branch(&kit, "second");
+	ASSERT_OK(lsm_branch_create(child, "below", false, &below));
+	ASSERT_OK(lsm_close(child));
+	kit_close(&kit);
+	kit_log_begin();
+
+	set_parent(&family, first.id, second.id);
+	ASSERT_ERR(kit_try_open(&kit), CORRUPT);
+	ck_assert(kit_log_has(KIT_PATH "/branches/", "lead back to it"));
+
+	kit_log_begin();
+	set_parent(&family, first.id, first.id);
+	ASSERT_ERR(kit_try_open(&kit), CORRUPT);
+	snprintf(folder, sizeof(folder), "%016llx",
+	         (unsigned long long)first.id);
+	ck_assert(kit_log_has(folder, "lead back to it"));
+
+	set_parent(&family, first.id, first.parent);
+	kit_open(&kit);
+	ASSERT_OK(lsm_branch_delete(kit.store, "first", true));
+	ck_assert_uint_eq(kit_branch_count(&kit), 1);
+}
+END_TEST
+
 static const struct kit_limits periodic = {
     "a period of 1 ms", 256 << 10, 1, 1,  64 << 10, 16 << 10,
     64 << 10,           1 << 10,   4, 30, 0};
@@ -458,6 +517,7 @@ int main(void)
 	tcase_add_test(tc, damaged_branch_is_deleted_by_its_id);
 	tcase_add_test(tc, damaged_parent_goes_with_its_children_or_not_at_all);
 	tcase_add_test(tc, no_damaged_branch_is_deleted_that_may_be_main);
+	tcase_add_test(tc, branches_that_are_above_themselves_are_refused);
 	tcase_add_test(tc,
 	               each_branch_is_rid_of_what_it_deleted_of_shared_tables);
 	tcase_add_test(tc, many_changes_are_put_into_a_list_that_forks_share);
