@@ -11,8 +11,13 @@
 
 #include "store/store.h"
 
-/* Make a log and name it in the manifest; and, if values are placed, a segment
-   beside it (NULL: there is none). Needs manifest_mu. */
+/*
+ * Make a log and name it in the manifest; and, if values are placed, a segment
+ * beside it (NULL: there is none). Needs manifest_mu, and holds it over the syncs:
+ * the manifest names logs in the order in which they are used, so the spare and
+ * one for a leader who cannot wait are not made side by side. Of forks beside a
+ * writer who fills a memtable every 10 ms, one in fifty waits for it.
+ */
 static enum lsm_err make_log(struct lsm *store, bool places,
                              struct wal_writer **log_out,
                              struct active_segment **segment_out)
