@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/store.h"
 #include "tests/support/compact_all.h"
 #include "tests/support/gen.h"
 
@@ -132,22 +133,26 @@ static void take_images(struct campaign *c, const struct fault_call *call)
 	}
 }
 
-/* A flush that begins its table waits for the export; no lock is held there. */
+/*
+ * A flush that begins its table waits for the export; no lock is held there. It has
+ * finished and synced the segment beside its log then: that is of a memtable sealed
+ * before the last batch, so what the export seals is synced by nobody but the export.
+ */
 static void hold_flush(struct campaign *c, const struct fault_call *call)
 {
 	if (!c->hold_flush || call->op != FAULT_CREATE ||
 	    strcmp(site_role(phase_of(c)), "flush") != 0)
 		return;
 	pthread_mutex_lock(&c->mu);
-	while (c->exporting)
+	while (c->holding)
 		pthread_cond_wait(&c->exported, &c->mu);
 	pthread_mutex_unlock(&c->mu);
 }
 
-static void set_exporting(struct campaign *c, bool exporting)
+static void set_holding(struct campaign *c, bool holding)
 {
 	pthread_mutex_lock(&c->mu);
-	c->exporting = exporting;
+	c->holding = holding;
 	pthread_cond_broadcast(&c->exported);
 	pthread_mutex_unlock(&c->mu);
 }
@@ -450,25 +455,35 @@ static bool export_store(struct campaign *c)
 		return true;
 	atomic_store(&c->dest_batches, atomic_load(&c->acked));
 	atomic_store(&c->phase, PHASE_EXPORT);
-	set_exporting(c, true);
 	err = lsm_export(c->store, DEST, &info);
-	set_exporting(c, false);
+	set_holding(c, false);
 	atomic_store(&c->dest_done, err == LSM_OK);
 	return done(c, err, "export");
+}
+
+/* What is to be flushed from now on waits for the export of the next batch. */
+static bool begin_hold(struct campaign *c)
+{
+	if (atomic_load(&c->dest_done))
+		return true;
+	set_holding(c, true);
+	return done(c, store_lead_and_seal(c->store), "seal");
 }
 
 /* What follows batch `index`. The numbers are coprime, so that the workload
    meets each beside each. */
 static bool follow_up(struct campaign *c, size_t index)
 {
-	bool more = true;
+	bool more = true, held = c->hold_flush && index == c->batches / 5;
 
 	if (index % 7 == 6)
 		more = upkeep(c, PHASE_SYNC, lsm_sync, "sync");
-	if (more && index % 23 == 19)
+	if (more && !held && index % 23 == 19)
 		more = upkeep(c, PHASE_FLUSH, lsm_flush, "flush");
-	if (more && index % 41 == 31)
+	if (more && !held && index % 41 == 31)
 		more = upkeep(c, PHASE_COMPACT, compact_all, "compact");
+	if (more && c->hold_flush && index + 1 == c->batches / 5)
+		more = begin_hold(c);
 	if (more && index == c->batches / 5)
 		more = export_store(c);
 	if (more && (index == c->batches / 8 || index == c->batches / 4))
@@ -498,8 +513,10 @@ bool campaign_run(struct campaign *c)
 		more = write_one(c, i) && follow_up(c, i);
 	if (more)
 		more = close_store(c) && open_store(c) && close_store(c);
-	if (c->runtime != NULL)
-		(void)shut(c); /* after a failure */
+	if (c->runtime != NULL) { /* after a failure */
+		set_holding(c, false);
+		(void)shut(c);
+	}
 	drain(c);
 	return !c->failed;
 }

@@ -63,7 +63,9 @@ struct campaign {
 	unsigned skip_window; /* so many changes */
 	uint64_t kill_at; /* fail this operation and all later ones; 0: none */
 	bool copy_export; /* refuse links, so that the export copies */
-	bool hold_flush; /* no flush ends while it exports: the fork has logs */
+	/* No flush ends while it exports: the fork has logs, one of them with a
+	   segment that nobody else syncs. */
+	bool hold_flush;
 
 	struct env *mem, *fault;
 
@@ -77,7 +79,7 @@ struct campaign {
 	pthread_mutex_t mu;
 	pthread_cond_t exported;
 	/* Guarded by mu. */
-	bool exporting;
+	bool holding;
 	struct campaign_image *images; /* to be checked */
 	struct campaign_site sites[CAMPAIGN_SITES_MAX];
 	size_t site_count;

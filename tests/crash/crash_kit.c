@@ -113,7 +113,8 @@ static void plan_batch(const struct kit_model *model, size_t index,
 		op->value_len = op->kind == OP_MERGE
 		                    ? 1 + gen_below(&gen, 20)
 		                    : 1 + gen_below(&gen, VALUE_MAX_BYTES);
-		if (i == 0 && index % BIG_EVERY == BIG_EVERY - 1) {
+		if (i == 0 && (index % BIG_EVERY == BIG_EVERY - 1 ||
+		               index == model->batches / 5)) {
 			op->kind = OP_PUT;
 			op->value_len = BIG_VALUE_BYTES;
 		}
