@@ -187,6 +187,7 @@ static int run(const struct cmd *cmd, int argc, char **argv)
 {
 	bool foreground = false;
 	struct options options;
+	struct options_budget budget;
 	int code = CMD_OK;
 	int letter;
 	int err = 0;
@@ -198,13 +199,15 @@ static int run(const struct cmd *cmd, int argc, char **argv)
 		else if (err == 0)
 			err = options_parse(&options, optarg);
 	}
+	if (err == 0)
+		err = options_budget(&options, &budget);
 	if (err != 0)
 		code = cmd_fail("option", err);
 	else
 		code = mount_store(argv[optind], argv[optind + 1], &options,
 		                   foreground);
 	options_release(&options);
-	return code;
+	return err == EINVAL ? CMD_USAGE : code;
 }
 
 static const struct option long_options[] = {

@@ -21,13 +21,19 @@ refused() {
 	! is_mounted "$mnt" || fail "$1: something is mounted"
 }
 
-# usage TEXT REASON COMMAND...: the command line itself is wrong.
+# mistaken TEXT NAMED REASON COMMAND...: the command line itself is wrong.
+mistaken() {
+	kit_what=$1
+	refused "$@"
+	[ "$kit_code" -eq 2 ] || fail "$kit_what: exit code $kit_code, not 2"
+}
+
+# usage TEXT REASON COMMAND...: the same, and the command is named.
 usage() {
 	kit_what=$1
 	kit_why=$2
 	shift 2
-	refused "$kit_what" shalefs "$kit_why" "$@"
-	[ "$kit_code" -eq 2 ] || fail "$kit_what: exit code $kit_code, not 2"
+	mistaken "$kit_what" shalefs "$kit_why" "$@"
 }
 
 shalefs mkfs "$whole"
@@ -72,19 +78,19 @@ claim_fails "also of stats" \
 
 # ---- options -----------------------------------------------------------------
 
-refused "an unknown mount option" frobnicate unknown \
+mistaken "an unknown mount option" frobnicate unknown \
 	shalefs mount -o frobnicate "$store" "$mnt"
-refused "one among others" frob=1 unknown \
+mistaken "one among others" frob=1 unknown \
 	shalefs mount -o ro,frob=1,noatime "$store" "$mnt"
-refused "a size that is none" memory=lots "not a size" \
+mistaken "a size that is none" memory=lots "not a size" \
 	shalefs mount -o memory=lots "$store" "$mnt"
-refused "a size with a bad suffix" credit=1X "not a size" \
+mistaken "a size with a bad suffix" credit=1X "not a size" \
 	shalefs mount -o credit=1X "$store" "$mnt"
-refused "too little memory" memory=1M "less than" \
+mistaken "too little memory" memory=1M "less than" \
 	shalefs mount -o memory=1M "$store" "$mnt"
-refused "too much memory" memory=99999T "too large|more than" \
+mistaken "too much memory" memory=99999T "too large|more than" \
 	shalefs mount -o memory=99999T "$store" "$mnt"
-refused "more credit than memory" credit "more than half" \
+mistaken "more credit than memory" credit "more than half" \
 	shalefs mount -o memory=32M,credit=64M "$store" "$mnt"
 
 # ---- what is no store --------------------------------------------------------
