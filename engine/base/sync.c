@@ -198,7 +198,8 @@ void sync_broadcast(struct sync_cond *cond)
 	must(pthread_cond_broadcast(&cond->cv));
 }
 
-void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns)
+void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns,
+                    uint32_t who)
 {
 	struct timespec deadline = {
 	    .tv_sec = (time_t)(deadline_ns / NS_PER_S),
@@ -209,17 +210,17 @@ void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns)
 	/* This operation takes a point in time, of the monotonic clock. */
 	result =
 	    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
-	            seen, deadline_ns == 0 ? NULL : &deadline, NULL,
-	            FUTEX_BITSET_MATCH_ANY);
+	            seen, deadline_ns == 0 ? NULL : &deadline, NULL, who);
 	assert(result == 0 || errno == EAGAIN || errno == EINTR ||
 	       errno == ETIMEDOUT);
 	(void)result;
 }
 
-void sync_word_wake(atomic_uint *word, int most)
+void sync_word_wake(atomic_uint *word, int most, uint32_t who)
 {
-	long result = syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
-	                      most, NULL, NULL, 0);
+	long result =
+	    syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG,
+	            most, NULL, NULL, who);
 
 	assert(result >= 0);
 	(void)result;

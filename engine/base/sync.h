@@ -36,6 +36,13 @@ enum sync_rank {
 	SYNC_RANK_LEAF = 255,     /* takes nothing further */
 };
 
+/*
+ * Put between fields that one thread writes often and fields that others read or
+ * write: a cache line that two processors write is sent to and fro, which takes
+ * longer than most of what is done with it.
+ */
+enum { SYNC_APART_BYTES = 64 };
+
 struct sync_mutex {
 	pthread_mutex_t mu;
 	pthread_t owner; /* guarded by mu; meaningful while held */
@@ -78,10 +85,12 @@ void sync_broadcast(struct sync_cond *cond);
  * Sleep while *word is `seen`, until it is woken or, unless that is 0, until
  * deadline_ns (of sync_now_ns()). May return early: look at what is waited for
  * again. Whoever changes that changes the word, and then wakes up to `most` of
- * those who sleep there, all by one call.
+ * those who sleep there with one of the bits `who`, all by one call.
  */
-void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns);
-void sync_word_wake(atomic_uint *word, int most);
+#define SYNC_ANYBODY UINT32_MAX
+void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns,
+                    uint32_t who);
+void sync_word_wake(atomic_uint *word, int most, uint32_t who);
 
 /*
  * Start a thread with every signal blocked but those of its own faults, so that

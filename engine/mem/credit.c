@@ -2,15 +2,21 @@
 /*
  * credit.c: one queue, one way to look at it again.
  *
- * Every public function has the same shape: lock, change the figures, call
- * recheck(), and leave through finish(), which unlocks and then calls whoever
- * recheck() chose. Two facts hold whenever the lock is free, and recheck() is
- * what restores them:
+ * While nobody waits, credit is taken and given back without the lock: a writer
+ * does so for each commit, and a lock that two processors want costs more than
+ * the rest of it. Every public function that needs more has the same shape:
+ * lock, change the figures, call recheck(), and leave through finish(), which
+ * unlocks and then calls whoever recheck() chose. Two facts hold whenever the
+ * lock is free, and recheck() is what restores them:
  *
  *   the head of the queue does not fit (or it would have been granted), so a
  *   taker that finds a queue joins it, and one that finds none and does not
  *   fit becomes its head;
  *   waiters => kicked, or a flush is queued or running, or nothing is mutable.
+ *
+ * Who gives takes the bytes off used_bytes, then looks at `queued`; who joins the
+ * queue sets `queued`, then looks at used_bytes: sequentially consistent, all
+ * four, so that one of the two sees the other.
  *
  * The figures of a failed account leave the pool's mutable bytes and flushes at
  * once: its memtable may never be written, so it neither helps those who wait
@@ -23,6 +29,7 @@
 #include "mem/credit.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/sync.h"
@@ -35,18 +42,21 @@ struct credit_pool {
 	credit_kick_fn kick;
 	void *kick_ctx;
 
+	char apart[SYNC_APART_BYTES];
+	atomic_uint_least64_t used_bytes; /* at most the limit, see fits() */
+	atomic_uint_least64_t peak_bytes;
+	atomic_uint_least64_t oversize;
+	atomic_bool queued; /* head is not NULL; stored under mu */
+
 	struct sync_mutex mu;
 
 	/* All below: guarded by mu. */
 	struct credit_waiter *head, *tail; /* first come, first served */
-	uint64_t used_bytes;
-	uint64_t peak_bytes;
-	uint64_t mutable_bytes; /* of accounts that did not fail */
-	uint64_t flushes;       /* of accounts that did not fail */
+	uint64_t mutable_bytes;            /* of accounts that did not fail */
+	uint64_t flushes;                  /* of accounts that did not fail */
 	uint64_t waiters;
 	uint64_t waits;
 	uint64_t stall_ns; /* of those who left the queue */
-	uint64_t oversize;
 	uint64_t accounts;
 	bool kicked; /* kick() was chosen, credit_kick_done() not called */
 };
@@ -56,12 +66,14 @@ struct credit_account {
 	struct credit_pool *pool;
 	uint64_t nospace_wait_ns;
 
+	atomic_uint_least64_t used_bytes;
+	_Atomic(enum lsm_err) error; /* other than LSM_OK: failed; stored once,
+	                                under pool->mu */
+
 	/* All below: guarded by pool->mu. */
-	uint64_t used_bytes;
 	uint64_t mutable_bytes;
 	uint64_t flushes;
 	uint64_t waiters;
-	enum lsm_err error; /* other than LSM_OK: failed */
 	bool nospace;
 };
 
@@ -80,26 +92,44 @@ struct thread_waiter {
 };
 
 /* Whether the head of the queue, or a taker that finds none, may go ahead. */
-static bool fits(const struct credit_pool *pool, uint64_t bytes)
+static bool fits(const struct credit_pool *pool, uint64_t used, uint64_t bytes)
 {
-	if (pool->limit_bytes == 0 || pool->used_bytes == 0)
+	if (bytes > UINT64_MAX - used)
+		return false; /* only without a limit */
+	if (pool->limit_bytes == 0 || used == 0)
 		return true; /* the second also admits an oversize batch */
-	return bytes <= pool->limit_bytes &&
-	       pool->used_bytes <= pool->limit_bytes - bytes;
+	return bytes <= pool->limit_bytes && used <= pool->limit_bytes - bytes;
 }
 
-static void charge(struct credit_account *account, uint64_t bytes)
+/* Take `bytes` if they fit. */
+static bool charge(struct credit_account *account, uint64_t bytes)
 {
 	struct credit_pool *pool = account->pool;
+	uint64_t used = atomic_load(&pool->used_bytes), peak;
 
-	sync_assert_held(&pool->mu);
-	assert(bytes <= UINT64_MAX - pool->used_bytes);
-	account->used_bytes += bytes;
-	pool->used_bytes += bytes;
-	if (pool->used_bytes > pool->peak_bytes)
-		pool->peak_bytes = pool->used_bytes;
+	do {
+		if (!fits(pool, used, bytes))
+			return false;
+	} while (!atomic_compare_exchange_weak(&pool->used_bytes, &used,
+	                                       used + bytes));
+	atomic_fetch_add_explicit(&account->used_bytes, bytes,
+	                          memory_order_relaxed);
+
+	used += bytes;
+	peak = atomic_load_explicit(&pool->peak_bytes, memory_order_relaxed);
+	while (used > peak && !atomic_compare_exchange_weak_explicit(
+				  &pool->peak_bytes, &peak, used,
+				  memory_order_relaxed, memory_order_relaxed))
+		;
 	if (pool->limit_bytes != 0 && bytes > pool->limit_bytes)
-		pool->oversize++;
+		atomic_fetch_add_explicit(&pool->oversize, 1,
+		                          memory_order_relaxed);
+	return true;
+}
+
+static enum lsm_err error_of(struct credit_account *account)
+{
+	return atomic_load_explicit(&account->error, memory_order_relaxed);
 }
 
 static void join_queue(struct credit_pool *pool, struct credit_waiter *waiter)
@@ -113,6 +143,7 @@ static void join_queue(struct credit_pool *pool, struct credit_waiter *waiter)
 	else
 		pool->head = waiter;
 	pool->tail = waiter;
+	atomic_store(&pool->queued, true);
 	pool->waiters++;
 	pool->waits++;
 	waiter->account->waiters++;
@@ -131,6 +162,7 @@ static void leave_queue(struct credit_pool *pool, struct credit_waiter *waiter,
 		waiter->next->prev = waiter->prev;
 	else
 		pool->tail = waiter->prev;
+	atomic_store(&pool->queued, pool->head != NULL);
 	pool->waiters--;
 	waiter->account->waiters--;
 	pool->stall_ns += sync_now_ns() - waiter->since_ns;
@@ -154,10 +186,9 @@ static void recheck(struct credit_pool *pool, struct outcome *out)
 	struct credit_waiter *head;
 
 	sync_assert_held(&pool->mu);
-	while ((head = pool->head) != NULL && fits(pool, head->bytes)) {
-		charge(head->account, head->bytes);
+	while ((head = pool->head) != NULL &&
+	       charge(head->account, head->bytes))
 		leave_queue(pool, head, LSM_OK, out);
-	}
 	if (head != NULL && !pool->kicked && pool->flushes == 0 &&
 	    pool->mutable_bytes > 0) {
 		pool->kicked = true;
@@ -189,9 +220,9 @@ static void fail_account(struct credit_account *account, enum lsm_err err,
 	struct credit_waiter *waiter, *next;
 
 	sync_assert_held(&pool->mu);
-	if (account->error != LSM_OK)
+	if (error_of(account) != LSM_OK)
 		return;
-	account->error = err;
+	atomic_store_explicit(&account->error, err, memory_order_relaxed);
 	pool->mutable_bytes -= account->mutable_bytes;
 	pool->flushes -= account->flushes;
 	for (waiter = pool->head; waiter != NULL; waiter = next) {
@@ -256,7 +287,7 @@ void credit_account_destroy(struct credit_account *account)
 	if (account == NULL)
 		return;
 	pool = account->pool;
-	assert(account->used_bytes == 0 && account->waiters == 0);
+	assert(atomic_load(&account->used_bytes) == 0 && account->waiters == 0);
 	/* A flush that was queued and never ended must not seem to run on. */
 	credit_fail(account, LSM_ERR_CLOSED);
 	sync_lock(&pool->mu);
@@ -343,14 +374,13 @@ enum lsm_err credit_take_async(struct credit_account *account, int64_t bytes,
 	}
 
 	sync_lock(&pool->mu);
-	if (account->error != LSM_OK) {
-		err = account->error;
-	} else if (pool->limit_bytes == 0 &&
-	           need > UINT64_MAX - pool->used_bytes) {
-		err = LSM_ERR_INVALID; /* with a limit, fits() sees to it */
-	} else if (pool->head == NULL && fits(pool, need)) {
-		charge(account, need);
+	err = error_of(account);
+	if (err != LSM_OK) {
+		; /* the account's */
+	} else if (pool->head == NULL && charge(account, need)) {
 		*granted_out = true;
+	} else if (pool->limit_bytes == 0) {
+		err = LSM_ERR_INVALID; /* with a limit it waits its turn */
 	} else {
 		waiter->account = account;
 		waiter->bytes = need;
@@ -364,44 +394,33 @@ enum lsm_err credit_take_async(struct credit_account *account, int64_t bytes,
 
 bool credit_try_take(struct credit_account *account, int64_t bytes)
 {
-	struct credit_pool *pool = account->pool;
-	bool taken;
-
-	if (bytes < 0)
-		return false;
-	sync_lock(&pool->mu);
-	taken = account->error == LSM_OK && pool->head == NULL &&
-	        (uint64_t)bytes <= UINT64_MAX - pool->used_bytes &&
-	        fits(pool, (uint64_t)bytes);
-	if (taken)
-		charge(account, (uint64_t)bytes);
-	sync_unlock(&pool->mu);
-	return taken;
-}
-
-/* Needs a recheck() afterwards. */
-static void give_back(struct credit_account *account, uint64_t bytes,
-                      struct outcome *out)
-{
-	sync_assert_held(&account->pool->mu);
-	assert(bytes <= account->used_bytes);
-	if (bytes <= account->used_bytes) {
-		account->used_bytes -= bytes;
-		account->pool->used_bytes -= bytes;
-	} else {
-		fail_account(account, LSM_ERR_POISONED, out);
-	}
+	return bytes >= 0 && error_of(account) == LSM_OK &&
+	       !atomic_load(&account->pool->queued) &&
+	       charge(account, (uint64_t)bytes);
 }
 
 void credit_give(struct credit_account *account, uint64_t bytes)
 {
 	struct credit_pool *pool = account->pool;
 	struct outcome out = {NULL, NULL, false};
+	uint64_t used;
 
 	if (bytes == 0)
 		return;
+	used = atomic_fetch_sub_explicit(&account->used_bytes, bytes,
+	                                 memory_order_release);
+	assert(bytes <= used);
+	if (bytes <= used) {
+		atomic_fetch_sub(&pool->used_bytes, bytes);
+		if (!atomic_load(&pool->queued))
+			return;
+	}
 	sync_lock(&pool->mu);
-	give_back(account, bytes, &out);
+	if (bytes > used) {
+		atomic_fetch_add_explicit(&account->used_bytes, bytes,
+		                          memory_order_relaxed);
+		fail_account(account, LSM_ERR_POISONED, &out);
+	}
 	recheck(pool, &out); /* event: give */
 	finish(pool, &out);
 }
@@ -412,13 +431,13 @@ void credit_inserted(struct credit_account *account, uint64_t bytes,
 	struct credit_pool *pool = account->pool;
 	struct outcome out = {NULL, NULL, false};
 
-	if (bytes == 0 && unspent == 0)
+	credit_give(account, unspent);
+	if (bytes == 0)
 		return;
 	sync_lock(&pool->mu);
-	give_back(account, unspent, &out);
 	account->mutable_bytes += bytes;
-	assert(account->mutable_bytes <= account->used_bytes);
-	if (account->error == LSM_OK)
+	assert(account->mutable_bytes <= atomic_load(&account->used_bytes));
+	if (error_of(account) == LSM_OK)
 		pool->mutable_bytes += bytes;
 	recheck(pool, &out); /* event: inserted */
 	finish(pool, &out);
@@ -430,7 +449,7 @@ static void remove_mutable(struct credit_account *account, uint64_t bytes)
 	sync_assert_held(&account->pool->mu);
 	assert(bytes <= account->mutable_bytes);
 	account->mutable_bytes -= bytes;
-	if (account->error == LSM_OK)
+	if (error_of(account) == LSM_OK)
 		account->pool->mutable_bytes -= bytes;
 }
 
@@ -441,7 +460,7 @@ void credit_flush_queued(struct credit_account *account, uint64_t bytes)
 	sync_lock(&pool->mu);
 	remove_mutable(account, bytes);
 	account->flushes++;
-	if (account->error == LSM_OK)
+	if (error_of(account) == LSM_OK)
 		pool->flushes++;
 	sync_unlock(&pool->mu);
 }
@@ -462,7 +481,7 @@ void credit_flush_done(struct credit_account *account)
 	assert(account->flushes > 0);
 	account->flushes--;
 	account->nospace = false;
-	if (account->error == LSM_OK)
+	if (error_of(account) == LSM_OK)
 		pool->flushes--;
 	recheck(pool, &out); /* event: flush done */
 	finish(pool, &out);
@@ -542,8 +561,8 @@ void credit_pool_stats(struct credit_pool *pool, struct credit_stats *stats)
 	sync_lock(&pool->mu);
 	now = sync_now_ns();
 	stats->limit_bytes = (int64_t)pool->limit_bytes;
-	stats->used_bytes = pool->used_bytes;
-	stats->peak_bytes = pool->peak_bytes;
+	stats->used_bytes = atomic_load(&pool->used_bytes);
+	stats->peak_bytes = atomic_load(&pool->peak_bytes);
 	stats->mutable_bytes = pool->mutable_bytes;
 	stats->flushes = pool->flushes;
 	stats->waiters = pool->waiters;
@@ -551,20 +570,15 @@ void credit_pool_stats(struct credit_pool *pool, struct credit_stats *stats)
 	stats->stall_ns = pool->stall_ns;
 	for (waiter = pool->head; waiter != NULL; waiter = waiter->next)
 		stats->stall_ns += now - waiter->since_ns;
-	stats->oversize = pool->oversize;
+	stats->oversize = atomic_load(&pool->oversize);
 	stats->kicked = pool->kicked;
 	sync_unlock(&pool->mu);
 }
 
 bool credit_account_idle(struct credit_account *account)
 {
-	struct credit_pool *pool = account->pool;
-	bool idle;
-
-	sync_lock(&pool->mu);
-	idle = account->used_bytes == 0;
-	sync_unlock(&pool->mu);
-	return idle;
+	return atomic_load_explicit(&account->used_bytes,
+	                            memory_order_acquire) == 0;
 }
 
 uint64_t credit_account_mutable(struct credit_account *account)

@@ -9,7 +9,8 @@
  * Rules:
  *   used <= limit, or one batch larger than the limit holds the pool alone;
  *   first come, first served: whoever gives credit back hands it to the head
- *     of the queue, and nobody overtakes, even if its bytes would fit;
+ *     of the queue, and nobody who comes later overtakes, even if its bytes
+ *     would fit;
  *   whoever waits is helped: waiters exist => a flush is kicked, queued or
  *     running, or no mutable byte exists. Looked at again on each of the four
  *     events that can break it: a waiter arrives, bytes are inserted, credit
@@ -32,7 +33,8 @@
  *             longer count as help for those who wait in other accounts.
  *
  * Threads: every function from any thread, but _destroy. Locks: the pool's
- * mutex, under which nothing is called; `kick` and `granted` are called with no
+ * mutex, under which nothing is called, and not even that where credit is taken
+ * or given back while nobody waits; `kick` and `granted` are called with no
  * lock held.
  */
 #ifndef LSM_MEM_CREDIT_H

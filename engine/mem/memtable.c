@@ -14,15 +14,15 @@
 
 struct memtable {
 	struct credit_account *account; /* constant; NULL: not charged */
+	/* Relaxed: set before what is to be found by it is published. */
+	atomic_bool has_ranges;
 
-	struct arena arena;   /* writer; its figure from any thread */
 	struct skiplist list; /* writer; readers as skiplist.h says */
+	struct arena arena;   /* writer; its figure from any thread */
 	uint64_t charged;     /* writer */
 	bool sealed;          /* writer */
 
 	atomic_uint_fast64_t entries; /* relaxed: a figure */
-	/* Relaxed: set before what is to be found by it is published. */
-	atomic_bool has_ranges;
 	/* Release when dropping, acquire before freeing: whoever frees sees
 	   all that others did with the table. */
 	atomic_uint refs;

@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/key.h"
+#include "base/sync.h"
 
 enum {
 	SKIPLIST_MAX_HEIGHT = 12,
@@ -30,10 +31,11 @@ enum {
 struct skiplist_node;
 
 struct skiplist {
-	struct arena *arena; /* constant; not owned */
 	_Atomic(struct skiplist_node *) head[SKIPLIST_MAX_HEIGHT];
-	atomic_int height; /* grows; a stale value is harmless */
-	uint64_t random;   /* who prepares */
+	atomic_int height;   /* grows; a stale value is harmless */
+	struct arena *arena; /* constant; not owned */
+	char apart[SYNC_APART_BYTES];
+	uint64_t random; /* who prepares */
 };
 
 void skiplist_init(struct skiplist *list, struct arena *arena);

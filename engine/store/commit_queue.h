@@ -10,12 +10,18 @@
  * logged: one that is linked before its turn waits for those before it.
  *
  *   WAITING   in the queue, behind the head
- *   LEADS     the head; owns what store.h gives to the leader
- *   in flight logged, being linked, or waiting for its turn to be published
+ *   LEADS     the head; owns what store.h gives to the leader. Later, in
+ *             flight: logged, being linked, or waiting to be published
+ *   ASLEEP    either of these, and to be woken
  *   DONE      published, or failed; the place may be gone at once
  *
- * Waiting is short, mostly, and waking is dear: who waits looks for a while
- * before it sleeps.
+ * A writer joins by one compare-and-swap, as in RocksDB's WriteThread: each
+ * place knows who came before it, and the leader finds out who came after it.
+ *
+ * Waiting is short, mostly, and waking is dear, so who waits looks for a while
+ * before it sleeps. Who is woken may take the processor of who wakes it: that is
+ * put off until the waker has published its own, and is one call for all. A
+ * writer that is stopped in between would hold up everyone.
  *
  * Locks: queue->mu, for moments.
  */
@@ -34,7 +40,7 @@ enum {
 	                           << 10, /* a small leader takes on so much */
 };
 
-enum commit_state { COMMIT_WAITING, COMMIT_LEADS, COMMIT_DONE };
+enum commit_state { COMMIT_WAITING, COMMIT_LEADS, COMMIT_ASLEEP, COMMIT_DONE };
 
 /* One place in the queue; on the stack of who waits there. */
 struct commit {
@@ -43,13 +49,10 @@ struct commit {
 	uint64_t seq;            /* the leader's: of the batch's last entry */
 	enum lsm_err err;        /* the leader's */
 
-	/* Guarded by queue->mu. */
-	struct commit *next;
-	struct sync_cond turn; /* made by who sleeps */
-	bool asleep;
-
-	atomic_int state; /* stored under queue->mu, as the last of all, with
-	                     release; loaded with acquire */
+	struct commit *older; /* constant once entered; gone once this leads */
+	struct commit *newer; /* the leader's */
+	atomic_uint state;    /* an enum commit_state; the last of all that
+	                         others touch */
 };
 
 /* What one leader does at once; on its stack. */
@@ -63,19 +66,27 @@ struct commit_group {
 	uint64_t last_seq;
 	struct memtable *mem; /* where the entries belong */
 
-	/* Guarded by queue->mu. */
-	struct commit_group *next; /* in flight */
-	bool linked;
+	uint64_t ticket; /* which of all that were in flight */
+	uint32_t wakes;  /* put off: as sync_word_wake() names them */
+
+	struct commit_group *next; /* guarded by queue->mu until published */
 };
 
 struct commit_queue {
 	atomic_uint_least64_t *visible; /* constant: the published sequence */
 
+	/* The last to enter; NULL: nobody leads or waits. */
+	_Atomic(struct commit *) newest;
+	uint64_t logged; /* groups; the leader's */
+
+	atomic_uint woken; /* what all sleep on */
+
 	struct sync_mutex mu;
 	struct sync_cond drained;
 	/* Guarded by mu. */
-	struct commit *head, *tail;
-	struct commit_group *flight_head, *flight_tail;
+	uint64_t published;          /* groups */
+	struct commit_group *linked; /* before their turn, in no order */
+	bool draining;
 };
 
 void commit_queue_init(struct commit_queue *queue,

@@ -231,6 +231,14 @@ void runtime_detach(struct lsm_runtime *runtime, struct lsm *store)
 
 void runtime_touch(struct lsm_runtime *runtime, struct lsm *store)
 {
+	uint64_t last = atomic_load_explicit(&store->last_write,
+	                                     memory_order_relaxed);
+
+	/* The order changes only when another store was written since. */
+	if (atomic_load_explicit(&runtime->writes, memory_order_relaxed) ==
+	        last &&
+	    last > 0)
+		return;
 	atomic_store_explicit(
 	    &store->last_write,
 	    1 + atomic_fetch_add_explicit(&runtime->writes, 1,

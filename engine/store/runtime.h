@@ -29,7 +29,8 @@ struct lsm_runtime {
 	struct worker_pool *workers;        /* own synchronization */
 	struct worker_job kick;             /* the workers' */
 	struct worker_job expire;           /* the workers' */
-	atomic_uint_least64_t writes; /* relaxed: what runtime_touch() counts */
+	atomic_uint_least64_t writes; /* relaxed: of another store than the last
+	                                 time; what runtime_touch() counts */
 	atomic_uint l0_waiting; /* stores whose L0 waits for a compaction */
 
 	struct sync_mutex bucket_mu;

@@ -106,14 +106,10 @@ struct lsm {
 	struct manifest_place place;
 
 	/* Atomics. */
-	atomic_uint_least64_t visible_seq; /* release, by the leader once the
-	                                      entries are linked */
 	_Atomic(enum lsm_err) failed;  /* LSM_OK, or why nothing is written any
 	                                 more; set once */
 	atomic_uint_least64_t horizon; /* of state; stored before a job drops
 	                                  anything that is behind it */
-	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
-	atomic_uint_least64_t last_write; /* relaxed: by runtime_touch() */
 	atomic_bool stop;                 /* jobs give up */
 	atomic_bool l0_waits; /* for a compaction; counted in the runtime */
 	atomic_uint manual;   /* lsm_compact() runs: it also does what the job
@@ -122,15 +118,11 @@ struct lsm {
 	atomic_bool tidy;     /* since lsm_compact(): the period empties segments
 	                         as that does, which others may have held */
 	atomic_bool places; /* the spare log is to have a segment */
-	atomic_bool sync_armed; /* sync_job is queued for what was written */
 	atomic_uint_least64_t flush_count, flush_bytes;     /* figures */
 	atomic_uint_least64_t compact_count, compact_bytes; /* figures */
 	atomic_uint_least64_t segment_bytes_written;        /* figure */
 	atomic_uint_least64_t large_since_sync; /* relaxed: bytes of large values
 	                                           since the last lsm_sync() */
-	atomic_uint_least64_t space_asked_ns; /* when space_left was set */
-	atomic_int_least64_t space_left; /* bytes that may yet be admitted; both
-	                                    relaxed: asked for anew when low */
 
 	struct {
 		atomic_uint_least64_t count, ns;
@@ -149,11 +141,25 @@ struct lsm {
 	/* Guarded by compact_mu. */
 	struct buf cursor[LSM_LEVELS];
 
+	/* Atomics that each writer stores. */
+	char apart_writers[SYNC_APART_BYTES];
+	atomic_uint_least64_t space_asked_ns; /* when space_left was set */
+	atomic_int_least64_t space_left; /* bytes that may yet be admitted; both
+	                                    relaxed: asked for anew when low */
+
 	struct commit_queue queue; /* own synchronization */
+
+	/* Atomics that the leader stores. */
+	atomic_uint_least64_t visible_seq; /* release, by the leader once the
+	                                      entries are linked */
+	atomic_int_least64_t counters[LSM_COUNTERS]; /* stored by the leader */
+	atomic_uint_least64_t last_write; /* relaxed: by runtime_touch() */
+	atomic_bool sync_armed; /* sync_job is queued for what was written */
 
 	/* The leader's. */
 	uint64_t last_seq;
 	struct generation *active; /* the same as view->active */
+	char apart_leader[SYNC_APART_BYTES];
 
 	struct sync_queue sync_queue;
 

@@ -98,7 +98,7 @@ static bool sleep_on(struct sync_queue *queue, uint64_t round,
 	unsigned seen = atomic_load_explicit(word, memory_order_relaxed);
 
 	sync_unlock(&queue->mu);
-	sync_word_wait(word, seen, deadline_ns);
+	sync_word_wait(word, seen, deadline_ns, SYNC_ANYBODY);
 	if (ended(queue) >= round)
 		return false;
 	sync_lock(&queue->mu);
@@ -187,7 +187,7 @@ void sync_queue_end(struct sync_queue *queue, bool synced)
 
 	/* One of those who wait already sees to the next round. */
 	if (wanted)
-		sync_word_wake(next, 1);
+		sync_word_wake(next, 1, SYNC_ANYBODY);
 	if (others)
-		sync_word_wake(done, INT_MAX);
+		sync_word_wake(done, INT_MAX, SYNC_ANYBODY);
 }

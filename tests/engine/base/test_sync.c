@@ -309,7 +309,7 @@ static void sleep_on_word(void *ctx)
 	unsigned *seen = ctx;
 
 	while (atomic_load(&word) == *seen)
-		sync_word_wait(&word, *seen, 0);
+		sync_word_wait(&word, *seen, 0, SYNC_ANYBODY);
 	atomic_fetch_add(&woken, 1);
 }
 
@@ -326,7 +326,7 @@ START_TEST(a_word_that_changed_wakes_all_who_sleep_on_it)
 		                 LSM_OK);
 	ck_assert_uint_eq(atomic_load(&woken), 0);
 	atomic_fetch_add(&word, 1);
-	sync_word_wake(&word, INT_MAX);
+	sync_word_wake(&word, INT_MAX, SYNC_ANYBODY);
 	for (int i = 0; i < 3; i++)
 		sync_thread_join(&sleepers[i]);
 	ck_assert_uint_eq(atomic_load(&woken), 3);
@@ -338,12 +338,12 @@ START_TEST(a_word_is_not_slept_on_once_it_changed_or_time_is_over)
 	uint64_t start = sync_now_ns();
 
 	atomic_init(&word, 1);
-	sync_word_wait(&word, 2, 0);
-	sync_word_wait(&word, 1, 1);
+	sync_word_wait(&word, 2, 0, SYNC_ANYBODY);
+	sync_word_wait(&word, 1, 1, SYNC_ANYBODY);
 	/* It may wake early, so not just once. */
 	while (sync_now_ns() < start + 2000000)
-		sync_word_wait(&word, 1, start + 2000000);
-	sync_word_wake(&word, 1); /* nobody */
+		sync_word_wait(&word, 1, start + 2000000, SYNC_ANYBODY);
+	sync_word_wake(&word, 1, SYNC_ANYBODY); /* nobody */
 }
 END_TEST
 
@@ -433,8 +433,8 @@ int main(void)
 	tcase_add_test(tc, a_deadline_is_kept_and_never_early);
 	tcase_add_test(tc, a_signal_comes_before_a_far_deadline);
 	tcase_add_test(tc, a_word_that_changed_wakes_all_who_sleep_on_it);
-	tcase_add_test(
-	    tc, a_word_is_not_slept_on_once_it_changed_or_time_is_over);
+	tcase_add_test(tc,
+	               a_word_is_not_slept_on_once_it_changed_or_time_is_over);
 	tcase_add_test(tc, a_thread_has_signals_blocked_and_its_maker_has_not);
 	tcase_add_test(tc, a_thread_has_its_name);
 	tcase_add_test(tc, joining_twice_or_what_never_started_returns);

@@ -41,27 +41,14 @@ static void run_waiter(void *ctx)
 	waiter->leads = commit_enter(&queue, &waiter->place);
 }
 
-static size_t queued(void)
-{
-	size_t count = 0;
-
-	sync_lock(&queue.mu);
-	for (struct commit *c = queue.head; c != NULL; c = c->next)
-		count++;
-	sync_unlock(&queue.mu);
-	return count;
-}
-
 static void start_waiter(struct waiter *waiter, struct lsm_batch *its_batch)
 {
-	size_t before = queued();
-
 	memset(waiter, 0, sizeof(*waiter));
 	waiter->place.batch = its_batch;
 	ck_assert_int_eq(
 	    sync_thread_start(&waiter->thread, "waiter", run_waiter, waiter),
 	    LSM_OK);
-	while (queued() == before)
+	while (atomic_load(&queue.newest) != &waiter->place)
 		sync_relax();
 }
 
@@ -107,9 +94,10 @@ START_TEST(leader_takes_on_those_behind_it_and_the_next_one_leads)
 	ck_assert_ptr_eq(group.members[2], &followers[1].place);
 	group.last_seq = 3;
 	commit_hand_over(&queue, &group, LSM_OK);
+	/* Asleep, it is woken only now. */
+	commit_publish(&queue, &group);
 	sync_thread_join(&alone.thread);
 	ck_assert(alone.leads);
-	commit_publish(&queue, &group);
 	for (int i = 0; i < 2; i++) {
 		sync_thread_join(&followers[i].thread);
 		ck_assert(!followers[i].leads);
@@ -182,14 +170,16 @@ static void run_publisher(void *ctx)
 	publisher->seen = atomic_load(&visible);
 }
 
-static bool is_linked(struct commit_group *group)
+static bool is_linked(const struct commit_group *group)
 {
-	bool linked;
+	const struct commit_group *g;
 
 	sync_lock(&queue.mu);
-	linked = group->linked;
+	g = queue.linked;
+	while (g != NULL && g != group)
+		g = g->next;
 	sync_unlock(&queue.mu);
-	return linked;
+	return g != NULL;
 }
 
 /* The later group is linked first, and must wait, also asleep. */
@@ -246,7 +236,7 @@ START_TEST(drain_waits_for_what_is_in_flight)
 	ck_assert_int_eq(sync_thread_start(&drainer.thread, "drainer",
 	                                   run_drainer, &drainer),
 	                 LSM_OK);
-	while (queued() == 0)
+	while (atomic_load(&queue.newest) == NULL)
 		sync_relax();
 	commit_publish(&queue, &group);
 	sync_thread_join(&drainer.thread);
