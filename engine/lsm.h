@@ -540,6 +540,8 @@ struct lsm_stats {
 	struct {
 		uint64_t files, bytes;              /* that the store names */
 		uint64_t live_bytes, garbage_bytes; /* of the values in them */
+		uint64_t reclaimable_bytes; /* of the garbage: what would be
+		                               given back on a full disk */
 		uint64_t bytes_written;             /* since it was opened */
 		uint64_t damaged; /* with a value that a job could not read:
 		                     these stay */
@@ -558,10 +560,19 @@ struct lsm_stats {
 void lsm_stats(struct lsm *store, struct lsm_stats *stats);
 
 /* Total bytes of the filesystem below, and those of its free bytes that growing
-   writes may use: without the reserve. */
+   writes may use: without the reserve, and what is yet to be flushed. */
 LSM_MUST_CHECK enum lsm_err lsm_disk_space(struct lsm *store,
                                            uint64_t *total_bytes_out,
                                            uint64_t *free_bytes_out);
+
+/*
+ * Have the disk space of what was deleted so far given back, in the background:
+ * flushed, then compacted; where the disk is nearly full, for whatever there is to
+ * gain. Returns the sequence number up to which that is, which lsm_reclaimed()
+ * reaches when it is done, if nothing fails.
+ */
+uint64_t lsm_reclaim(struct lsm *store);
+uint64_t lsm_reclaimed(const struct lsm *store);
 
 /*
  * Read every byte of every file that the store names and call `report` (one

@@ -61,6 +61,48 @@ enum lsm_err collect_doomed(const struct segment_uses *uses,
 	return err;
 }
 
+static unsigned percent_in_use(const struct segment_use *use)
+{
+	if (use->bytes >= use->file_bytes)
+		return 100;
+	return (unsigned)((double)use->bytes * 100 / (double)use->file_bytes);
+}
+
+/* In use in those of which no more than `percent` is. */
+static uint64_t bytes_in_use(const struct segment_uses *uses, unsigned percent)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < uses->count; i++) {
+		if (percent_in_use(&uses->items[i]) <= percent)
+			bytes += uses->items[i].bytes;
+	}
+	return bytes;
+}
+
+void collect_trim(struct segment_uses *doomed, uint64_t room)
+{
+	unsigned percent = 0;
+	size_t kept = 0;
+
+	while (percent <= 100 && bytes_in_use(doomed, percent) <= room)
+		percent++;
+	/* All with less fit, and some of these. */
+	if (percent > 0)
+		room -= bytes_in_use(doomed, percent - 1);
+	for (size_t i = 0; i < doomed->count; i++) {
+		const struct segment_use *use = &doomed->items[i];
+		unsigned used = percent_in_use(use);
+
+		if (used > percent || (used == percent && use->bytes > room))
+			continue;
+		if (used == percent)
+			room -= use->bytes;
+		doomed->items[kept++] = *use;
+	}
+	doomed->count = kept;
+}
+
 /* Bytes that a rewrite of the table would move out of doomed segments. */
 static uint64_t doomed_bytes(const struct table_meta *meta,
                              const struct segment_uses *doomed)

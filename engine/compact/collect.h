@@ -41,6 +41,13 @@ collect_doomed(const struct segment_uses *uses,
                struct segment_uses *doomed, struct segment_uses *movable);
 
 /*
+ * Keep of the doomed segments those with the smallest part in use, as far as
+ * `room` bytes are enough for what is in use in them: so they become empty, and
+ * give back more than they take. Many that lose a little each give back nothing.
+ */
+void collect_trim(struct segment_uses *doomed, uint64_t room);
+
+/*
  * Plan to rewrite, in its level, the table that has most in doomed segments;
  * *due_out false where there is none. Tables of L0 wait until a compaction takes
  * them down. Errors: NOMEM; then nothing is planned.

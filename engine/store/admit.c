@@ -19,24 +19,39 @@
  */
 static void ask_for_space(struct lsm *store, uint64_t now)
 {
-	struct credit_stats credit;
-	uint64_t total, left, kept;
+	uint64_t total, left;
 
 	atomic_store_explicit(&store->space_asked_ns, now,
 	                      memory_order_relaxed);
-	if (env_dir_space(store->home->dir, &total, &left) != LSM_OK) {
+	if (lsm_disk_space(store, &total, &left) != LSM_OK) {
 		/* Unknown is not full: let the write itself meet the disk. */
 		atomic_store_explicit(&store->space_left, INT64_MAX / 2,
 		                      memory_order_relaxed);
 		return;
 	}
+	atomic_store_explicit(&store->space_left,
+	                      left < INT64_MAX ? (int64_t)left : INT64_MAX,
+	                      memory_order_relaxed);
+}
+
+enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
+                            uint64_t *free_bytes_out)
+{
+	struct credit_stats credit;
+	uint64_t left, kept;
+	enum lsm_err err =
+	    env_dir_space(store->home->dir, total_bytes_out, &left);
+
+	*free_bytes_out = 0;
+	if (err != LSM_OK)
+		return err;
 	credit_pool_stats(store->runtime->credit, &credit);
-	kept = store_reserve_bytes(store, total) + credit.used_bytes +
+	kept = store_reserve_bytes(store, *total_bytes_out) +
+	       credit.used_bytes +
 	       2 * WAL_STEP_MAX_BYTES; /* the active log and the next */
-	atomic_store_explicit(
-	    &store->space_left,
-	    left > kept && left - kept < INT64_MAX ? (int64_t)(left - kept) : 0,
-	    memory_order_relaxed);
+	if (left > kept)
+		*free_bytes_out = left - kept;
+	return LSM_OK;
 }
 
 static bool take_space(struct lsm *store, uint64_t bytes)
@@ -59,19 +74,10 @@ static bool take_space(struct lsm *store, uint64_t bytes)
 	}
 }
 
-/* Whether a flush, or a compaction of what was flushed, may make room. */
-static bool may_reclaim(struct lsm *store)
-{
-	struct view *view = view_get(store, NULL);
-	bool may = view->sealed_count > 0 ||
-	           memtable_entries(view->active->mem) > 0 ||
-	           view->version->levels[0].count > 0;
-
-	view_unref(view);
-	return may;
-}
-
-/* Wait until flushes and compactions made room, up to nospace_wait_ms. */
+/*
+ * Wait until flushes and compactions made room, up to nospace_wait_ms. There is
+ * nothing to wait for once all was reclaimed, and nothing was deleted since.
+ */
 static enum lsm_err wait_until_reclaimed(struct lsm *store, uint64_t bytes)
 {
 	uint64_t end =
@@ -81,13 +87,9 @@ static enum lsm_err wait_until_reclaimed(struct lsm *store, uint64_t bytes)
 	while (err == LSM_OK && !take_space(store, bytes)) {
 		uint64_t now = sync_now_ns();
 
-		if (now >= end || !may_reclaim(store))
+		if (now >= end || lsm_reclaimed(store) >= lsm_sequence(store))
 			return LSM_ERR_NOSPACE;
-		err = store_lead_and_seal(store);
-		if (err != LSM_OK)
-			break;
-		atomic_store(&store->reclaim, true);
-		worker_submit(store->runtime->workers, &store->compact_job, 0);
+		(void)lsm_reclaim(store);
 		sync_lock(&store->tree_mu);
 		(void)sync_wait_until(&store->changed, &store->tree_mu,
 		                      now + SPACE_ASK_NS);

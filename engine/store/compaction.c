@@ -17,12 +17,13 @@ enum {
 	/* A flush is small below this part of a full memtable, or this. */
 	SMALL_PART = 8,
 	SMALL_MAX_BYTES = 1 << 20,
-	/* Garbage of a segment at which it is emptied: on the way, once nobody
-	   wrote for a period, and when everything is to be made small. Emptying
-	   at u parts in use writes u / (1 - u) of what was written since. */
+	/* Garbage of a segment at which it is emptied: on the way, and once
+	   nobody wrote for a period. Emptying at u parts in use writes
+	   u / (1 - u) of what was written since. */
 	COLLECT_PERCENT = 50,
 	COLLECT_QUIET_PERCENT = 33,
-	COLLECT_ALL_PERCENT = 10,
+	/* With less than this part of the disk left it is made small for. */
+	NEARLY_FULL_PART = 16,
 };
 
 void store_pick_options(const struct lsm *store, enum pick_why why,
@@ -194,7 +195,7 @@ static unsigned collect_percent(const struct lsm *store, enum pick_why why,
                                 bool tidy)
 {
 	if (why == PICK_ALL || tidy)
-		return COLLECT_ALL_PERCENT;
+		return STORE_COLLECT_ALL_PERCENT;
 	return why == PICK_PERIOD && store->quiet ? COLLECT_QUIET_PERCENT
 	                                          : COLLECT_PERCENT;
 }
@@ -274,8 +275,10 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 		err = choose(store, version, &options, cursor, &collection,
 		             &plan, done_out);
 	if (err == LSM_OK && *done_out) {
-		running.paced =
-		    plan.level > 0 && !pick_is_behind(version, &options);
+		running.paced = plan.level > 0 &&
+		                !pick_is_behind(version, &options) &&
+		                atomic_load(&store->reclaimed) >=
+		                    atomic_load(&store->reclaim_wanted);
 		err = carry_out(&running, version, &plan, &collection);
 	}
 	if (err == LSM_OK && *done_out) /* a flush may be held */
@@ -290,14 +293,14 @@ enum lsm_err store_compact_once(struct lsm *store, enum pick_why why,
 }
 
 /* Once a period, or at once where room is wanted. */
-static bool period_is_over(struct lsm *store)
+static bool period_is_over(struct lsm *store, bool *reclaims)
 {
 	uint64_t now = sync_now_ns();
 	uint64_t period_ns =
 	    (uint64_t)store->runtime->options.period_ms * 1000000;
 
-	if (!atomic_exchange(&store->reclaim, false) &&
-	    (period_ns == 0 || now < store->period_due_ns))
+	*reclaims = atomic_exchange(&store->reclaim, false);
+	if (!*reclaims && (period_ns == 0 || now < store->period_due_ns))
 		return false;
 	store->period_due_ns = now + period_ns;
 	return true;
@@ -313,11 +316,92 @@ static void seal_if_idle(struct lsm *store)
 	store->period_seq = seq;
 }
 
+uint64_t lsm_reclaim(struct lsm *store)
+{
+	uint64_t seq = lsm_sequence(store);
+	uint64_t wanted = atomic_load(&store->reclaim_wanted);
+
+	while (wanted < seq && !atomic_compare_exchange_weak(
+				   &store->reclaim_wanted, &wanted, seq))
+		;
+	atomic_store(&store->reclaim, true);
+	worker_submit(store->runtime->workers, &store->compact_job, 0);
+	return seq;
+}
+
+uint64_t lsm_reclaimed(const struct lsm *store)
+{
+	return atomic_load(&store->reclaimed);
+}
+
+static bool is_nearly_full(struct lsm *store)
+{
+	uint64_t total, left;
+
+	return lsm_disk_space(store, &total, &left) == LSM_OK &&
+	       left < total / NEARLY_FULL_PART;
+}
+
+/*
+ * Seal what is asked for. What compactions can reach is in tables: up to where
+ * that is so is returned. Where a flush is on the way, it is asked for anew: the
+ * end of the flush has this job run again.
+ */
+static uint64_t begin_reclaim(struct lsm *store)
+{
+	uint64_t wanted = atomic_load(&store->reclaim_wanted);
+	struct view *view;
+	bool flushed;
+
+	if (is_nearly_full(store))
+		atomic_store(&store->tidy, true);
+	if (wanted > store->reclaim_sealed &&
+	    store_lead_and_seal(store) == LSM_OK)
+		store->reclaim_sealed = wanted;
+	view = view_get(store, NULL);
+	flushed = view->sealed_count == 0;
+	view_unref(view);
+	if (flushed)
+		return store->reclaim_sealed;
+	atomic_store(&store->reclaim, true);
+	return 0;
+}
+
+static void end_reclaim(struct lsm *store, uint64_t seq)
+{
+	if (seq == 0)
+		return;
+	sync_lock(&store->tree_mu);
+	atomic_store(&store->reclaimed, seq);
+	sync_broadcast(&store->changed);
+	sync_unlock(&store->tree_mu);
+}
+
+/* Also what no trigger demands. */
+static enum lsm_err compact_quietly(struct lsm *store, bool reclaims)
+{
+	uint64_t reclaimed = 0;
+	enum lsm_err err;
+	bool done;
+
+	if (reclaims)
+		reclaimed = begin_reclaim(store);
+	else
+		seal_if_idle(store);
+	do {
+		err = store_compact_once(store, PICK_PERIOD, NULL, NULL, &done);
+	} while (err == LSM_OK && done && !atomic_load(&store->stop));
+	if (err == LSM_OK && !done)
+		end_reclaim(store, reclaimed);
+	return err;
+}
+
 void store_compact_run(struct worker_job *job)
 {
 	struct lsm *store = STORE_OF_JOB(job, compact_job);
 	struct worker_pool *workers = store->runtime->workers;
 	bool done = false;
+	bool reclaims;
 	enum lsm_err err;
 
 	if (store_writable(store) != LSM_OK || atomic_load(&store->stop)) {
@@ -327,13 +411,8 @@ void store_compact_run(struct worker_job *job)
 	if (atomic_load(&store->manual) > 0)
 		return; /* it is called again after that */
 	err = store_compact_once(store, PICK_TRIGGER, NULL, NULL, &done);
-	if (err == LSM_OK && !done && period_is_over(store)) {
-		seal_if_idle(store);
-		do {
-			err = store_compact_once(store, PICK_PERIOD, NULL, NULL,
-			                         &done);
-		} while (err == LSM_OK && done && !atomic_load(&store->stop));
-	}
+	if (err == LSM_OK && !done && period_is_over(store, &reclaims))
+		err = compact_quietly(store, reclaims);
 	atomic_store(&store->slow.failing,
 	             err != LSM_OK && err != LSM_ERR_CLOSED);
 	if (err != LSM_OK && err != LSM_ERR_CLOSED) {

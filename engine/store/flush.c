@@ -242,11 +242,11 @@ void store_flush_run(struct worker_job *job)
 	err = store_flush_oldest(store, &more);
 	if (err == LSM_OK) {
 		store->flush_retry_ms = 0;
-		if (more) {
+		if (more)
 			worker_submit(store->runtime->workers, job, 0);
+		if (more || atomic_load(&store->reclaim))
 			worker_submit(store->runtime->workers,
 			              &store->compact_job, 0);
-		}
 		return;
 	}
 	if (err == LSM_ERR_NOSPACE) {

@@ -17,7 +17,7 @@ enum {
 	SEGMENT_SMALL_BYTES = 1 << 20,
 	SEGMENT_SMALL_COUNT = 8,
 	RELOCATE_PART = 4,            /* of what is free */
-	RELOCATE_MIN_BYTES = 4 << 20, /* with less, nothing is emptied */
+	RELOCATE_MIN_BYTES = 1 << 20, /* with less, nothing is emptied */
 };
 
 enum lsm_err store_read_pointer(struct lsm *store, struct slice user,
@@ -181,6 +181,62 @@ void store_collection_release(struct collection *c)
 	store_collection_init(c);
 }
 
+/* Of the version's segments, what is known of all. Errors: NOMEM. */
+static enum lsm_err know(struct lsm *store, const struct version *version,
+                         struct collection *c)
+{
+	enum lsm_err err = version_segments(version, &c->known);
+
+	for (size_t i = 0; i < c->known.count; i++) {
+		c->garbage_bytes += collect_garbage(&c->known.items[i]);
+		c->live_bytes += c->known.items[i].bytes;
+	}
+	if (err == LSM_OK) {
+		mark_all_shared(store, version, &c->known);
+		mark_damaged(store, &c->known);
+	}
+	return err;
+}
+
+uint64_t store_reclaimable_bytes(struct lsm *store,
+                                 const struct version *version,
+                                 unsigned garbage_percent)
+{
+	struct collect_options options = {
+	    .garbage_percent = garbage_percent,
+	    .users = users,
+	    .ctx = store,
+	};
+	struct collection c;
+	uint64_t bytes = 0;
+
+	store_collection_init(&c);
+	if (know(store, version, &c) == LSM_OK &&
+	    collect_doomed(&c.known, &options, &c.doomed, &c.movable) ==
+	        LSM_OK) {
+		for (size_t i = 0; i < c.doomed.count; i++)
+			bytes += collect_garbage(&c.doomed.items[i]);
+	}
+	store_collection_release(&c);
+	return bytes;
+}
+
+/* What would not fit on the disk while it is moved stays for another time, and
+   small ones with it. */
+static enum lsm_err keep_what_fits(struct collection *c, uint64_t room)
+{
+	size_t before = c->doomed.count;
+	enum lsm_err err = LSM_OK;
+
+	collect_trim(&c->doomed, room);
+	if (c->doomed.count == before)
+		return LSM_OK;
+	c->movable.count = 0;
+	for (size_t i = 0; err == LSM_OK && i < c->doomed.count; i++)
+		err = segment_uses_add(&c->movable, &c->doomed.items[i]);
+	return err;
+}
+
 enum lsm_err store_collection_make(struct lsm *store,
                                    const struct version *version,
                                    unsigned garbage_percent,
@@ -193,20 +249,17 @@ enum lsm_err store_collection_make(struct lsm *store,
 	    .users = users,
 	    .ctx = store,
 	};
-	enum lsm_err err = version_segments(version, &c->known);
+	enum lsm_err err = know(store, version, c);
 	uint64_t total;
+	uint64_t room;
 
-	for (size_t i = 0; i < c->known.count; i++) {
-		c->garbage_bytes += collect_garbage(&c->known.items[i]);
-		c->live_bytes += c->known.items[i].bytes;
-	}
-	if (err == LSM_OK) {
-		mark_all_shared(store, version, &c->known);
-		mark_damaged(store, &c->known);
-	}
-	if (err == LSM_OK && store->options.segment_min_bytes > 0 &&
-	    relocate_bytes(store, &total) >= RELOCATE_MIN_BYTES)
+	if (err != LSM_OK || store->options.segment_min_bytes == 0)
+		return err;
+	room = relocate_bytes(store, &total);
+	if (room >= RELOCATE_MIN_BYTES)
 		err = collect_doomed(&c->known, &options, &c->doomed,
 		                     &c->movable);
+	if (err == LSM_OK)
+		err = keep_what_fits(c, room);
 	return err;
 }

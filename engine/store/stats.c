@@ -110,6 +110,8 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 	}
 	stats->log_bytes = unflushed_log_bytes(store, view);
 	segment_part(store, view->version, stats);
+	stats->segments.reclaimable_bytes = store_reclaimable_bytes(
+	    store, view->version, STORE_COLLECT_ALL_PERCENT);
 	view_unref(view);
 	branches_part(store->home, stats);
 	stats->horizon = atomic_load(&store->horizon);
@@ -124,19 +126,4 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 	stats->compactions.bytes = atomic_load(&store->compact_bytes);
 	for (unsigned i = 0; i < LSM_COUNTERS; i++)
 		stats->counters[i] = lsm_counter(store, i);
-}
-
-enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
-                            uint64_t *free_bytes_out)
-{
-	uint64_t reserve;
-	enum lsm_err err =
-	    env_dir_space(store->home->dir, total_bytes_out, free_bytes_out);
-
-	if (err != LSM_OK)
-		return err;
-	reserve = store_reserve_bytes(store, *total_bytes_out);
-	*free_bytes_out =
-	    *free_bytes_out > reserve ? *free_bytes_out - reserve : 0;
-	return LSM_OK;
 }

@@ -114,7 +114,9 @@ struct lsm {
 	atomic_bool l0_waits; /* for a compaction; counted in the runtime */
 	atomic_uint manual;   /* lsm_compact() runs: it also does what the job
 	                         would, which keeps away */
-	atomic_bool reclaim;  /* the disk is full: do not wait for the period */
+	atomic_bool reclaim;  /* lsm_reclaim(): do not wait for the period */
+	atomic_uint_least64_t reclaim_wanted; /* sequence number asked for */
+	atomic_uint_least64_t reclaimed;      /* and up to which it is done */
 	atomic_bool tidy;     /* since lsm_compact(): the period empties segments
 	                         as that does, which others may have held */
 	atomic_bool places; /* the spare log is to have a segment */
@@ -136,6 +138,8 @@ struct lsm {
 	                                be read, and so not emptied */
 
 	struct sync_mutex fork_mu; /* one export at a time */
+
+	uint64_t reclaim_sealed; /* the compaction job's: sealed up to here */
 
 	struct sync_mutex compact_mu; /* one compaction at a time */
 	/* Guarded by compact_mu. */
@@ -561,10 +565,19 @@ size_t store_damaged_segments(struct lsm *store,
 void store_segment_context(struct lsm *store, struct job_context *context);
 
 /* The segments of a version, and those of them to be emptied. */
+/* Garbage of a segment at which it is emptied when everything is to be made small,
+   or the disk is nearly full. */
+enum { STORE_COLLECT_ALL_PERCENT = 10 };
+
 struct collection {
 	struct segment_uses known, doomed, movable;
 	uint64_t live_bytes, garbage_bytes; /* of all known */
 };
+/* Garbage in segments that are emptied at that percentage; without memory to
+   find out, none. */
+uint64_t store_reclaimable_bytes(struct lsm *store,
+                                 const struct version *version,
+                                 unsigned garbage_percent);
 void store_collection_init(struct collection *c);
 void store_collection_release(struct collection *c);
 /* Errors: NOMEM. */

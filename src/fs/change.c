@@ -132,6 +132,8 @@ int change_commit(struct change *change)
 	                NULL);
 	change->admission = (struct lsm_admission){0};
 	settle_numbers(change, err == LSM_OK);
+	if (err == LSM_OK && change->used_bytes < 0)
+		space_freed(&change->fs->space, (uint64_t)-change->used_bytes);
 	return fs_errno(err);
 }
 

@@ -395,6 +395,8 @@ static int run(struct range *range)
 	do {
 		err = run_step(range);
 	} while (err == 0 && range->again);
+	space_settle(&range->fs->space, range->fs->store,
+	             fs_used_bytes(range->fs));
 	return err;
 }
 

@@ -113,6 +113,7 @@ static int begin(struct fs *fs, const char *path)
 	}
 	number_pool_init(&fs->numbers, FS_FIRST_INO + (uint64_t)numbers);
 	ilock_table_init(&fs->locks);
+	space_init(&fs->space);
 	if (lsm_sequence(fs->store) == 0)
 		err = write_root(fs);
 	if (err == 0 && !fs->read_only)
@@ -120,6 +121,7 @@ static int begin(struct fs *fs, const char *path)
 	if (err != 0) {
 		number_pool_release(&fs->numbers);
 		ilock_table_release(&fs->locks);
+		space_release(&fs->space);
 	}
 	return err;
 }
@@ -166,11 +168,22 @@ int fs_close(struct fs *fs)
 	err = fs_errno(lsm_close(fs->store));
 	number_pool_release(&fs->numbers);
 	ilock_table_release(&fs->locks);
+	space_release(&fs->space);
 	free(fs);
 	return err;
 }
 
 /* ---- the whole ----------------------------------------------------------- */
+
+static uint64_t at_least_zero(int64_t count)
+{
+	return count > 0 ? (uint64_t)count : 0;
+}
+
+uint64_t fs_used_bytes(const struct fs *fs)
+{
+	return at_least_zero(lsm_counter(fs->store, SCHEMA_COUNT_USED_BYTES));
+}
 
 struct lsm *fs_store(struct fs *fs)
 {
@@ -187,24 +200,18 @@ int fs_sync(struct fs *fs)
 	return fs_errno(lsm_sync(fs->store));
 }
 
-static uint64_t at_least_zero(int64_t count)
-{
-	return count > 0 ? (uint64_t)count : 0;
-}
-
 int fs_statfs(struct fs *fs, struct fs_usage *usage)
 {
 	int64_t numbers = lsm_counter(fs->store, SCHEMA_COUNT_NUMBERS);
 	int err;
 
 	*usage = (struct fs_usage){0};
-	err = fs_errno(
-	    lsm_disk_space(fs->store, &usage->total_bytes, &usage->free_bytes));
+	usage->used_bytes = fs_used_bytes(fs);
+	err = fs_errno(space_ask(&fs->space, fs->store, usage->used_bytes,
+	                         &usage->total_bytes, &usage->free_bytes));
 	if (err != 0)
 		return err;
 	usage->available_bytes = usage->free_bytes;
-	usage->used_bytes =
-	    at_least_zero(lsm_counter(fs->store, SCHEMA_COUNT_USED_BYTES));
 	usage->inodes =
 	    fs->is_empty
 		? 1

@@ -14,6 +14,7 @@
 #include "fs/ilock.h"
 #include "fs/number.h"
 #include "fs/schema.h"
+#include "fs/space.h"
 
 struct fs {
 	/* Constant after open. */
@@ -26,9 +27,13 @@ struct fs {
 	/* These lock for themselves. */
 	struct ilock_table locks;
 	struct number_pool numbers;
+	struct space space;
 };
 
 /* The calendar time of now. */
 struct timespec fs_now(void);
+
+/* Allocated to all inodes. */
+uint64_t fs_used_bytes(const struct fs *fs);
 
 #endif

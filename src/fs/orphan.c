@@ -160,6 +160,7 @@ int fs_reclaim(struct fs *fs, uint64_t ino)
 
 	while (err == 0 && !reclaim.done)
 		err = try_reclaim(&reclaim);
+	space_settle(&fs->space, fs->store, fs_used_bytes(fs));
 	return err == ENOENT ? 0 : err;
 }
 

@@ -156,6 +156,34 @@ static void put_level(struct level *level, struct table_meta *a,
 	level->count = 2;
 }
 
+START_TEST(only_what_fits_is_kept_and_the_emptiest_first)
+{
+	ck_assert_int_eq(segment_uses_append(&doomed, &uses), LSM_OK);
+	segment_uses_sum(&doomed);
+	collect_trim(&doomed, UINT64_MAX);
+	ck_assert_uint_eq(doomed.count, 6);
+	collect_trim(&doomed, 40200);
+	ck_assert_uint_eq(doomed.count, 3);
+	ck_assert(has(&doomed, 3) && has(&doomed, 4) && has(&doomed, 6));
+	collect_trim(&doomed, 40000);
+	ck_assert_uint_eq(doomed.count, 2);
+	ck_assert(has(&doomed, 4) && has(&doomed, 6));
+	collect_trim(&doomed, 1);
+	ck_assert_uint_eq(doomed.count, 1);
+	ck_assert(has(&doomed, 4));
+	collect_trim(&doomed, 0);
+	ck_assert_uint_eq(doomed.count, 0);
+	/* Of those that are alike, some. */
+	for (uint64_t i = 10; i < 20; i++)
+		add(i, 100000, 50000);
+	ck_assert_int_eq(segment_uses_append(&doomed, &uses), LSM_OK);
+	segment_uses_sum(&doomed);
+	collect_trim(&doomed, 200000);
+	ck_assert_uint_eq(doomed.count, 3 + 3);
+	ck_assert(has(&doomed, 12) && !has(&doomed, 13));
+}
+END_TEST
+
 START_TEST(table_with_most_in_doomed_segments_is_picked)
 {
 	struct version *version = NULL;
@@ -207,6 +235,7 @@ int main(void)
 	tcase_add_test(tc, few_small_ones_stay);
 	tcase_add_test(tc, what_others_use_is_left_alone);
 	tcase_add_test(tc, a_lower_bound_dooms_more);
+	tcase_add_test(tc, only_what_fits_is_kept_and_the_emptiest_first);
 	tcase_add_test(tc, table_with_most_in_doomed_segments_is_picked);
 	suite_add_tcase(suite, tc);
 

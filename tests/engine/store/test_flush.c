@@ -271,7 +271,10 @@ START_TEST(full_disk_refuses_growth_and_takes_deletions)
 	env_mem_set_free(kit.mem, BALLAST_BYTES);
 	ASSERT_OK(lsm_disk_space(kit.store, &total, &left));
 	ck_assert_uint_ge(total, 2 * BALLAST_BYTES);
-	ck_assert_uint_eq(left, BALLAST_BYTES - total / RESERVE_PART);
+	/* Less the reserve, the next logs, and what is to be flushed. */
+	ck_assert_uint_eq(left, BALLAST_BYTES - total / RESERVE_PART -
+	                            2 * WAL_STEP_MAX_BYTES -
+	                            stats_now().credit.used_bytes);
 
 	kit_log_begin();
 	env_mem_set_free(kit.mem, LOW_BYTES);
@@ -293,6 +296,32 @@ START_TEST(full_disk_refuses_growth_and_takes_deletions)
 	kit_expect(kit.store, "new", "2");
 	kit_expect(kit.store, "k000000", NULL);
 	ck_assert_uint_eq(kit_count(kit.store, "k", "l"), FILLED - 2);
+}
+END_TEST
+
+START_TEST(growth_on_a_full_disk_is_refused_once_all_is_reclaimed)
+{
+	struct lsm_admission admission;
+	uint64_t asked;
+
+	kit_close(&kit);
+	kit.options.nospace_wait_ms = 1000 * 1000;
+	kit_open(&kit);
+	kit_fill(kit.store, "k", FILLED, "first");
+	env_mem_set_free(kit.mem, LOW_BYTES);
+	KIT_WAIT_UNTIL(!is_admitted());
+	kit_log_begin();
+	ASSERT_ERR(lsm_admit(kit.store, 10, false, &admission), NOSPACE);
+	ck_assert_uint_eq(lsm_reclaimed(kit.store), lsm_sequence(kit.store));
+	ck_assert_uint_eq(stats_now().flushes.count, 1);
+
+	/* What is deleted later is worth another look. */
+	ASSERT_OK(put_shrinking("k000000"));
+	ck_assert_uint_lt(lsm_reclaimed(kit.store), lsm_sequence(kit.store));
+	asked = lsm_reclaim(kit.store);
+	ck_assert_uint_eq(asked, lsm_sequence(kit.store));
+	KIT_WAIT_UNTIL(lsm_reclaimed(kit.store) >= asked);
+	kit_expect(kit.store, "k000000", NULL);
 }
 END_TEST
 
@@ -390,6 +419,8 @@ int main(void)
 	tc = tcase_create("a full disk");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, full_disk_refuses_growth_and_takes_deletions);
+	tcase_add_test(tc,
+	               growth_on_a_full_disk_is_refused_once_all_is_reclaimed);
 	tcase_add_test(tc, flush_on_a_full_disk_keeps_all_and_heals);
 	tcase_add_test(tc, waiter_on_a_full_disk_gives_up_after_a_while);
 	tcase_add_test(tc, disk_that_fills_up_while_we_write_heals);

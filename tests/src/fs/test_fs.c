@@ -11,7 +11,11 @@
 #include "fs_kit.h"
 #include "tests/support/gen.h"
 
-enum { BLOCK_BYTES = 1 << 18, DISK_BYTES = 48 << 20 };
+enum {
+	BLOCK_BYTES = 1 << 18,
+	DISK_BYTES = 48 << 20,
+	DELETED_BYTES = 2 << 20,
+};
 
 static struct kit kit;
 
@@ -238,6 +242,40 @@ START_TEST(full_disk_refuses_growth_and_lets_things_be_deleted)
 }
 END_TEST
 
+static uint64_t available(void)
+{
+	struct fs_usage usage;
+
+	ck_assert_int_eq(fs_statfs(kit.fs, &usage), 0);
+	return usage.available_bytes;
+}
+
+START_TEST(what_is_deleted_counts_as_free_before_it_is_reclaimed)
+{
+	static uint8_t block[BLOCK_BYTES];
+	uint64_t ino = kit_file(&kit, FS_ROOT_INO, "f");
+	uint64_t other = kit_file(&kit, FS_ROOT_INO, "g");
+	uint64_t full;
+	struct gen gen;
+
+	gen_init(&gen, 1);
+	env_mem_set_free(kit.env, DISK_BYTES);
+	for (uint64_t i = 0; i < 2 * DELETED_BYTES / BLOCK_BYTES; i++) {
+		gen_bytes(&gen, block, sizeof(block));
+		ck_assert_int_eq(kit_write(&kit, i % 2 == 0 ? ino : other,
+		                           i / 2 * BLOCK_BYTES, block,
+		                           sizeof(block)),
+		                 0);
+	}
+	ck_assert_int_eq(fs_errno(lsm_flush(kit.fs->store)), 0);
+	full = available();
+	ck_assert_int_eq(kit_unlink(&kit, FS_ROOT_INO, "f"), 0);
+	ck_assert_int_eq(fs_reclaim(kit.fs, ino), 0);
+	ck_assert_uint_ge(available(), full + DELETED_BYTES / 10 * 9);
+	ck_assert_uint_le(available(), full + DELETED_BYTES / 10 * 11);
+}
+END_TEST
+
 /* ---- credit -------------------------------------------------------------- */
 
 static uint64_t credit_used(void)
@@ -393,6 +431,8 @@ int main(void)
 	tcase_add_test(tc, figures_survive_a_crash);
 	tcase_add_test(tc, what_was_synced_survives_a_power_cut);
 	tcase_add_test(tc, full_disk_refuses_growth_and_lets_things_be_deleted);
+	tcase_add_test(tc,
+	               what_is_deleted_counts_as_free_before_it_is_reclaimed);
 	tcase_add_test(
 	    tc, credit_that_came_along_is_given_back_when_nothing_is_done);
 	tcase_add_test(tc, credit_of_a_kind_suffices_for_all_of_that_kind);
