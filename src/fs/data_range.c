@@ -452,6 +452,23 @@ static int step_reserve(struct range *range, struct change *change,
 	return grow(change, inode, range->size, inode->size);
 }
 
+/* Nothing is set aside, but what cannot be there is not promised. */
+static int check_room(struct fs *fs, uint64_t ino, uint64_t len)
+{
+	struct fs_usage usage;
+	struct inode inode;
+	int err = inode_load_file(fs, NULL, ino, &inode);
+
+	if (err == 0)
+		err = fs_statfs(fs, &usage);
+	if (err != 0)
+		return err;
+	return len > inode.alloc_bytes &&
+	               len - inode.alloc_bytes > usage.available_bytes
+	           ? ENOSPC
+	           : 0;
+}
+
 int fs_fallocate(struct fs *fs, struct fs_op *op, uint64_t ino, int mode,
                  uint64_t offset, uint64_t len)
 {
@@ -462,6 +479,7 @@ int fs_fallocate(struct fs *fs, struct fs_op *op, uint64_t ino, int mode,
 	    .from = offset,
 	    .to = offset + len,
 	};
+	int err = 0;
 
 	if (len == 0)
 		return change_refuse(op, EINVAL);
@@ -471,6 +489,7 @@ int fs_fallocate(struct fs *fs, struct fs_op *op, uint64_t ino, int mode,
 	case 0:
 		range.step = step_reserve;
 		range.from = range.to; /* takes nothing away */
+		err = check_room(fs, ino, len);
 		break;
 	case FALLOC_FL_PUNCH_HOLE:
 		if ((mode & FALLOC_FL_KEEP_SIZE) == 0)
@@ -483,6 +502,8 @@ int fs_fallocate(struct fs *fs, struct fs_op *op, uint64_t ino, int mode,
 	default:
 		return change_refuse(op, EOPNOTSUPP);
 	}
+	if (err != 0)
+		return change_refuse(op, err);
 	range.shrinks = (mode & FALLOC_FL_PUNCH_HOLE) != 0;
 	/* Wanted is the larger of this and the size that is. */
 	range.size = (mode & FALLOC_FL_KEEP_SIZE) != 0 ? 0 : range.to;

@@ -50,7 +50,7 @@ let_go() {
 
 shalefs mkfs "$store"
 start_mount "$store" "$mnt"
-for program_name in posix_names posix_data posix_attrs posix_errors \
+for program_name in posix_names posix_data posix_files posix_attrs posix_errors \
 	posix_lives posix_times; do
 	mkdir "$mnt/$program_name"
 	wait_until "what was unlinked is gone" only_named_files
