@@ -566,6 +566,15 @@ LSM_MUST_CHECK enum lsm_err lsm_disk_space(struct lsm *store,
                                            uint64_t *free_bytes_out);
 
 /*
+ * Who is asked when a write finds the disk full, whether it gives up space that it
+ * held back there; after true the write is tried again. One for the process, set
+ * while no store is written to; NULL: nobody. Any thread calls it, under any lock.
+ * lsm_set_held() says how much of the reserve of a store is held so.
+ */
+void lsm_on_nospace(bool (*give_up)(void *ctx), void *ctx);
+void lsm_set_held(struct lsm *store, uint64_t bytes);
+
+/*
  * Have the disk space of what was deleted so far given back, in the background:
  * flushed, then compacted; where the disk is nearly full, for whatever there is to
  * gain. Returns the sequence number up to which that is, which lsm_reclaimed()

@@ -142,6 +142,9 @@ struct env_map {
 /* The operating system. Never fails, never freed. */
 const struct env *env_posix(void);
 
+/* Of the operating system's: who is asked where a disk is full: lsm_on_nospace(). */
+void env_on_nospace(bool (*give_up)(void *ctx), void *ctx);
+
 /* ---- calls through the table: one each, same names ---------------------- */
 
 LSM_MUST_CHECK enum lsm_err

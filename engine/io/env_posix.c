@@ -228,6 +228,27 @@ static enum lsm_err posix_dir_space(struct env_dir *dir, uint64_t *total_out,
 
 /* ---- files ------------------------------------------------------------ */
 
+/* ---- a full disk ----------------------------------------------------------- */
+
+static bool (*_Atomic give_up)(void *ctx);
+static void *_Atomic give_up_ctx;
+
+void env_on_nospace(bool (*fn)(void *ctx), void *ctx)
+{
+	atomic_store(&give_up_ctx, ctx);
+	atomic_store(&give_up, fn);
+}
+
+/* Whether somebody made room, so that what failed with `sys` can be tried again. */
+static bool made_room(int sys)
+{
+	bool (*fn)(void *ctx) = atomic_load(&give_up);
+
+	return sys == ENOSPC && fn != NULL && fn(atomic_load(&give_up_ctx));
+}
+
+/* ---- open -------------------------------------------------------------------- */
+
 static enum lsm_err posix_open(struct env_dir *dir, const char *name,
                                enum env_open_mode mode,
                                struct env_file **file_out)
@@ -237,7 +258,9 @@ static enum lsm_err posix_open(struct env_dir *dir, const char *name,
 	struct posix_handle *file;
 	int fd;
 
-	fd = posix_openat(d->fd, name, flags | O_NOFOLLOW);
+	do {
+		fd = posix_openat(d->fd, name, flags | O_NOFOLLOW);
+	} while (fd < 0 && made_room(errno));
 	if (fd < 0)
 		return posix_refuse_name(
 		    errno, mode == ENV_READ ? "open" : "create", dir, name);
@@ -417,7 +440,7 @@ static enum lsm_err posix_write(struct env_file *file, uint64_t offset,
 	while (done < len) {
 		put = pwrite(f->fd, (const uint8_t *)data + done, len - done,
 		             (off_t)(offset + done));
-		if (put < 0 && errno == EINTR)
+		if (put < 0 && (errno == EINTR || made_room(errno)))
 			continue;
 		if (put <= 0)
 			return posix_refuse_at(put < 0 ? errno : EIO, "write",
@@ -477,7 +500,7 @@ static enum lsm_err posix_preallocate(struct env_file *file, uint64_t offset,
 		return err;
 	do {
 		rc = fallocate(f->fd, 0, (off_t)offset, (off_t)len);
-	} while (rc != 0 && errno == EINTR);
+	} while (rc != 0 && (errno == EINTR || made_room(errno)));
 	if (rc == 0)
 		return LSM_OK;
 	sys = errno;

@@ -34,9 +34,20 @@ static void ask_for_space(struct lsm *store, uint64_t now)
 	                      memory_order_relaxed);
 }
 
+void lsm_set_held(struct lsm *store, uint64_t bytes)
+{
+	atomic_store(&store->held_bytes, bytes);
+}
+
+void lsm_on_nospace(bool (*give_up)(void *ctx), void *ctx)
+{
+	env_on_nospace(give_up, ctx);
+}
+
 enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
                             uint64_t *free_bytes_out)
 {
+	uint64_t held = atomic_load(&store->held_bytes);
 	struct credit_stats credit;
 	uint64_t left, kept;
 	enum lsm_err err =
@@ -46,9 +57,10 @@ enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
 	if (err != LSM_OK)
 		return err;
 	credit_pool_stats(store->runtime->credit, &credit);
-	kept = store_reserve_bytes(store, *total_bytes_out) +
-	       credit.used_bytes +
-	       2 * WAL_STEP_MAX_BYTES; /* the active log and the next */
+	kept = store_reserve_bytes(store, *total_bytes_out);
+	kept = kept > held ? kept - held : 0;
+	kept += credit.used_bytes +
+	        2 * WAL_STEP_MAX_BYTES; /* the active log and the next */
 	if (left > kept)
 		*free_bytes_out = left - kept;
 	return LSM_OK;

@@ -117,6 +117,7 @@ struct lsm {
 	atomic_bool reclaim;  /* lsm_reclaim(): do not wait for the period */
 	atomic_uint_least64_t reclaim_wanted; /* sequence number asked for */
 	atomic_uint_least64_t reclaimed;      /* and up to which it is done */
+	atomic_uint_least64_t held_bytes;     /* lsm_set_held() */
 	atomic_bool tidy;     /* since lsm_compact(): the period empties segments
 	                         as that does, which others may have held */
 	atomic_bool places; /* the spare log is to have a segment */

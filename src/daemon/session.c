@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/sync.h"
+#include "daemon/ballast.h"
 #include "daemon/control.h"
 #include "daemon/mounts.h"
 #include "daemon/ops.h"
@@ -29,6 +30,7 @@ enum {
 	/* After a lazy unmount, requests of those who still use the mount are
 	   served for so long. */
 	DETACHED_GRACE_MS = 1000,
+	RESTORE_MS = 2000, /* between tries to hold space back again */
 	REASON_BYTES = 256,
 };
 
@@ -38,6 +40,7 @@ struct session {
 
 	struct lsm_runtime *runtime;
 	struct fs *fs;
+	struct ballast *ballast;
 	struct control *control;
 	struct nodes *nodes;
 	struct lane *quick, *slow;
@@ -187,6 +190,9 @@ static int open_store(struct session *session)
 	store.memtable_bytes = session->budget.memtable_bytes;
 	err = fs_open(session->runtime, session->config->store, &store,
 	              &session->fs);
+	if (err == 0 && !options->read_only)
+		err = ballast_open(session->config->store,
+		                   fs_store(session->fs), &session->ballast);
 	if (err != 0)
 		return err;
 	return control_open(session->config->store, options->read_only,
@@ -399,17 +405,33 @@ static int begin(struct session *session)
 
 /* ---- the end ------------------------------------------------------------ */
 
-/* True when the kernel has unmounted, false on a signal. */
+/* True when the kernel has unmounted, false on a signal. What is held back for a
+   full disk is taken again meanwhile, once it was given up. */
 static bool await_end(struct session *session)
 {
 	struct pollfd fds[] = {
 	    {.fd = session->end_fd, .events = POLLIN},
 	    {.fd = session->signal_fd, .events = POLLIN},
+	    {.fd = ballast_event(session->ballast), .events = POLLIN},
 	};
+	int wait_ms = -1;
 
-	while (poll(fds, 2, -1) < 0 && errno == EINTR)
-		;
-	return fds[0].revents != 0;
+	for (;;) {
+		int count = poll(fds, 3, wait_ms);
+
+		if (count > 0 && (fds[0].revents | fds[1].revents) != 0)
+			return fds[0].revents != 0;
+		if (count < 0 && errno == EINTR)
+			continue;
+		/* Given up: another look now and then, not at the event. */
+		if (wait_ms < 0 || !ballast_restore(session->ballast)) {
+			fds[2].fd = -1;
+			wait_ms = RESTORE_MS;
+		} else {
+			fds[2].fd = ballast_event(session->ballast);
+			wait_ms = -1;
+		}
+	}
 }
 
 /*
@@ -476,6 +498,7 @@ static int close_all(struct session *session)
 
 	stop_parts(session);
 	err = fs_close(session->fs);
+	ballast_close(session->ballast);
 	lsm_runtime_destroy(session->runtime);
 	control_finish(session->control, err);
 	mounts_entry_release(&session->entry);

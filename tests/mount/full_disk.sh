@@ -104,6 +104,20 @@ while [ "$round" -lt "$rounds" ]; do
 	claim "what is left is as it was" sh -c \
 		"! grep -vxFf '$scratch/full.sums' '$scratch/half.sums'"
 
+	# ---- another has taken all of the disk, the reserve too ---------------
+	if [ $((round % 3)) -eq 0 ]; then
+		dd if=/dev/zero of="$disk/ballast" bs=64K 2>/dev/null || :
+		write_file more 3000000 &&
+			fail "there is room where there is none"
+		claim "a disk that others filled is no error either" grep -q \
+			'No space left on device' "$scratch/said"
+		claim "deleting works" rm -f "$mnt/more" "$mnt/f3"
+		claim "and reading" test "$(cat "$mnt/kept")" = kept
+		rm "$disk/ballast"
+		wait_until "there is room again" write_file more 3000000
+		rm -f "$mnt/more"
+	fi
+
 	# ---- emptied -----------------------------------------------------------
 	rm -f "$mnt"/f*
 	claim_available "df after all is deleted" "$empty"
