@@ -17,6 +17,8 @@ int change_begin(struct change *change, struct fs *fs, struct fs_op *op,
 
 	*change = (struct change){.fs = fs, .now = fs_now()};
 	if (op != NULL) {
+		change->uid = op->uid;
+		change->gid = op->gid;
 		change->admission = op->admission;
 		op->admission = (struct lsm_admission){0};
 	}

@@ -25,6 +25,7 @@
 
 struct change {
 	struct fs *fs;
+	uint32_t uid, gid; /* who asks; root where nobody does */
 	struct lsm_batch *batch;
 	struct lsm_admission admission;
 	uint64_t credit_bytes; /* what the admission amounted to */

@@ -344,7 +344,7 @@ static int run_locked(struct range *range, struct change *change)
 		return err;
 	inode.mtime = change->now;
 	inode.ctime = change->now;
-	if (range->op->drops_set_id && inode_drop_set_id(&inode))
+	if (range->op->drops_set_id && inode_drop_set_id(change, &inode))
 		range->op->set_id_dropped = true;
 	err = range->step(range, change, &inode);
 	if (err != 0)

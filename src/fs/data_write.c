@@ -271,7 +271,7 @@ static int finish_write(struct change *change, struct fs_op *op,
                         struct inode *inode)
 {
 	if (op->drops_set_id)
-		op->set_id_dropped = inode_drop_set_id(inode);
+		op->set_id_dropped = inode_drop_set_id(change, inode);
 	inode->mtime = change->now;
 	inode->ctime = change->now;
 	inode_save(change, inode);

@@ -178,11 +178,12 @@ void inode_dir_changed(struct change *change, struct inode *dir, int entries,
 	inode_save(change, dir);
 }
 
-bool inode_drop_set_id(struct inode *inode)
+bool inode_drop_set_id(const struct change *change, struct inode *inode)
 {
+	bool outsider = change->uid != 0 && change->gid != inode->gid;
 	uint32_t bits = S_ISUID;
 
-	if ((inode->mode & S_IXGRP) != 0)
+	if ((inode->mode & S_IXGRP) != 0 || outsider)
 		bits |= S_ISGID;
 	if (inode_is_dir(inode) || (inode->mode & bits) == 0)
 		return false;
@@ -196,7 +197,8 @@ void inode_apply(struct change *change, struct inode *inode, unsigned which,
 	if ((which & FS_SET_MODE) != 0)
 		inode->mode = (inode->mode & S_IFMT) | (set->mode & 07777);
 	else if (which == 0 || (which & (FS_SET_UID | FS_SET_GID)) != 0)
-		(void)inode_drop_set_id(inode); /* 0: chown(-1, -1) */
+		/* 0: chown(-1, -1) */
+		(void)inode_drop_set_id(change, inode);
 	if ((which & FS_SET_UID) != 0)
 		inode->uid = set->uid;
 	if ((which & FS_SET_GID) != 0)

@@ -56,10 +56,10 @@ void inode_gain_name(struct change *change, struct inode *inode);
 void inode_dir_changed(struct change *change, struct inode *dir, int entries,
                        int subdirs);
 
-/* Take the set-id bits off a file, as Linux does when another changes it: the
-   one for the group means that only if the group may execute. True: it had
-   some. */
-bool inode_drop_set_id(struct inode *inode);
+/* Take the set-id bits off a file, as Linux does when another changes it; the
+   one for the group where the group may execute, or who asks is not in it (of
+   whose groups one is known here). True: it had some. */
+bool inode_drop_set_id(const struct change *change, struct inode *inode);
 
 /* Change what `which` names, but for the size. */
 void inode_apply(struct change *change, struct inode *inode, unsigned which,

@@ -73,10 +73,13 @@ START_TEST(types_that_mknod_does_not_make_are_refused)
 }
 END_TEST
 
+static gid_t writer_gid; /* 0: the owner's */
+
 /* The mode that `which` leaves of a new file with mode `mode`. */
 static uint32_t mode_after(uint32_t mode, unsigned which, bool drops)
 {
 	struct fs_attr attr, value = {.uid = 1, .gid = 2, .mode = 04711};
+	uint32_t owner_gid = kit.op.gid;
 	static int count;
 	char name[32];
 	int err;
@@ -85,12 +88,15 @@ static uint32_t mode_after(uint32_t mode, unsigned which, bool drops)
 	ck_assert_int_eq(fs_mknod(kit.fs, &kit.op, FS_ROOT_INO, slice_str(name),
 	                          S_IFREG | mode, 0, &attr),
 	                 0);
+	if (writer_gid != 0)
+		kit.op.gid = writer_gid;
 	kit.op.drops_set_id = drops;
 	kit.op.set_id_dropped = false;
 	err = (which & FS_SET_ATIME) != 0
 	          ? fs_write(kit.fs, &kit.op, attr.ino, 0, "x", 1)
 	          : set(attr.ino, which, value, &attr);
 	kit.op.drops_set_id = false;
+	kit.op.gid = owner_gid;
 	ck_assert_int_eq(err, 0);
 	return kit_attr(&kit, attr.ino).mode & 07777;
 }
@@ -114,6 +120,10 @@ START_TEST(a_change_of_contents_costs_them_where_it_is_said)
 	ck_assert(kit.op.set_id_dropped);
 	ck_assert_uint_eq(mode_after(02745, FS_SET_ATIME, true), 02745);
 	ck_assert(!kit.op.set_id_dropped);
+	writer_gid = 7;
+	ck_assert_uint_eq(mode_after(02745, FS_SET_ATIME, true), 0745);
+	ck_assert(kit.op.set_id_dropped);
+	writer_gid = 0;
 	ck_assert_uint_eq(mode_after(06755, FS_SET_SIZE, false), 06755);
 	ck_assert_uint_eq(mode_after(06755, FS_SET_SIZE, true), 0755);
 	ck_assert(kit.op.set_id_dropped);
