@@ -69,7 +69,8 @@ release_disk() {
 
 truncate -s "${size_mib}M" "$scratch/image"
 loop=$(losetup --show -f "$scratch/image")
-trap 'kit_stop_everything; release_disk; kit_cleanup' EXIT
+trap 'code=$?; set +e; kit_stop_everything; release_disk
+	(exit $code); kit_cleanup' EXIT
 "mkfs.$host_fs" -q "$loop" >/dev/null
 mkdir "$disk"
 mount -t "$host_fs" "$loop" "$disk"
@@ -114,8 +115,9 @@ while [ "$round" -lt "$rounds" ]; do
 	# ---- another has taken all of the disk, the reserve too ---------------
 	if [ $((round % 3)) -eq 0 ]; then
 		wait_until "there is no room left" take_the_disk
-		claim "a disk that others filled is no error either" grep -q \
-			'No space left on device' "$scratch/said"
+		grep -q 'No space left on device' "$scratch/said" ||
+			fail "not ENOSPC: $(cat "$scratch/said")"
+		say "ok: a disk that others filled is no error either"
 		claim "deleting works" rm -f "$mnt/more" "$mnt/f3"
 		claim "and reading" test "$(cat "$mnt/kept")" = kept
 		rm "$disk/others"
