@@ -121,6 +121,9 @@ static inline void sync_relax(void)
 #endif
 }
 
+/* Let another thread run that waits for this processor, if there is one. */
+void sync_yield(void);
+
 /* Monotonic time. */
 uint64_t sync_now_ns(void);
 

@@ -29,7 +29,7 @@
 #include "io/env_posix.h"
 
 /* Few zeros, which stay in the processor's cache, and many by one call. */
-enum { ZERO_BYTES = 16 << 10, ZERO_PARTS = 16 };
+enum { ZERO_BYTES = 16 << 10, ZERO_PARTS = 16, COUNT_BYTES = 64 << 10 };
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -42,6 +42,8 @@ struct posix_map {
 	uint64_t offset;                 /* constant: of bytes in the file */
 	size_t len;                      /* constant */
 	bool lost;                       /* who stores; set once */
+	size_t uncounted;                /* who stores: bytes stored since some
+	                                    were counted as written */
 };
 
 /* What this thread is storing to: empty but within store(). */
@@ -210,7 +212,12 @@ enum lsm_err posix_map_store(struct env_map *base, uint64_t offset,
 		map->lost = true;
 		return posix_refuse_at(EIO, "store", map->file, offset);
 	}
-	posix_count_written(len);
+	/* By the large: the figure is everybody's. */
+	map->uncounted += len;
+	if (map->uncounted >= COUNT_BYTES) {
+		posix_count_written(map->uncounted);
+		map->uncounted = 0;
+	}
 	return LSM_OK;
 }
 
@@ -218,6 +225,7 @@ void posix_unmap(struct env_map *base)
 {
 	struct posix_map *map = (struct posix_map *)base;
 
+	posix_count_written(map->uncounted);
 	munmap(map->bytes, map->len);
 	free(map);
 }

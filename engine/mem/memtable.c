@@ -22,7 +22,6 @@ struct memtable {
 	uint64_t charged;     /* writer */
 	bool sealed;          /* writer */
 
-	atomic_uint_fast64_t entries; /* relaxed: a figure */
 	/* Release when dropping, acquire before freeing: whoever frees sees
 	   all that others did with the table. */
 	atomic_uint refs;
@@ -47,7 +46,6 @@ enum lsm_err memtable_create(struct credit_account *account,
 	mem->account = account;
 	arena_init(&mem->arena, max_block_bytes);
 	skiplist_init(&mem->list, &mem->arena);
-	atomic_init(&mem->entries, 0);
 	atomic_init(&mem->has_ranges, false);
 	atomic_init(&mem->refs, 1);
 	*mem_out = mem;
@@ -124,7 +122,6 @@ void memtable_settle(struct memtable *mem, uint64_t taken)
 void memtable_apply(struct memtable *mem, struct memtable_chain *chain)
 {
 	struct skiplist_node *node = chain->first;
-	uint64_t count = 0;
 
 	while (node != NULL) {
 		/* Linking overwrites the chain. */
@@ -132,11 +129,9 @@ void memtable_apply(struct memtable *mem, struct memtable_chain *chain)
 
 		skiplist_link(&mem->list, node);
 		node = next;
-		count++;
 	}
 	chain->first = NULL;
 	chain->last = NULL;
-	atomic_fetch_add_explicit(&mem->entries, count, memory_order_relaxed);
 }
 
 void memtable_seal(struct memtable *mem)
@@ -152,9 +147,9 @@ uint64_t memtable_bytes(const struct memtable *mem)
 	return arena_allocated(&mem->arena);
 }
 
-uint64_t memtable_entries(const struct memtable *mem)
+bool memtable_is_empty(const struct memtable *mem)
 {
-	return atomic_load_explicit(&mem->entries, memory_order_relaxed);
+	return skiplist_first(&mem->list) == NULL;
 }
 
 bool memtable_has_ranges(const struct memtable *mem)

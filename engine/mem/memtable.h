@@ -62,9 +62,11 @@ void memtable_apply(struct memtable *mem, struct memtable_chain *chain);
 /* No more writes: its mutable bytes are now queued for flush (credit.h). */
 void memtable_seal(struct memtable *mem);
 
-/* Bytes that the arena holds from malloc; entries that were applied. */
+/* Bytes that the arena holds from malloc. */
 uint64_t memtable_bytes(const struct memtable *mem);
-uint64_t memtable_entries(const struct memtable *mem);
+
+/* Whether nothing was applied yet. */
+bool memtable_is_empty(const struct memtable *mem);
 
 /* Whether it may hold range tombstones; true before the first one is visible. */
 bool memtable_has_ranges(const struct memtable *mem);

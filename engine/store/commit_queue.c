@@ -8,6 +8,7 @@
 
 enum {
 	SPINS = 200, /* some microseconds */
+	YIELDS = 10, /* then */
 	/* Linking more than that takes longer than waking somebody. */
 	WAKE_AT_ONCE_BYTES = 4096,
 };
@@ -74,6 +75,13 @@ static void wait_while(struct commit_queue *queue, struct commit *place,
 		if (state_of(place) != state)
 			return;
 		sync_relax();
+	}
+	/* To a writer that was stopped in its turn, or to a compaction: this
+	   one stays awake, and nobody has to wake it. */
+	for (unsigned i = 0; i < YIELDS; i++) {
+		if (state_of(place) != state)
+			return;
+		sync_yield();
 	}
 	if (!atomic_compare_exchange_strong_explicit(
 		&place->state, &was, COMMIT_ASLEEP, memory_order_acq_rel,

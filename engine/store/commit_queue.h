@@ -18,8 +18,8 @@
  * A writer joins by one compare-and-swap, as in RocksDB's WriteThread: each
  * place knows who came before it, and the leader finds out who came after it.
  *
- * Waiting is short, mostly, and waking is dear, so who waits looks for a while
- * before it sleeps. Who is woken may take the processor of who wakes it: that is
+ * Waiting is short, mostly, and waking is dear, so who waits looks for a while,
+ * and lets others run for a while, before it sleeps. Who is woken may take the processor of who wakes it: that is
  * put off until the waker has published its own, and is one call for all. A
  * writer that is stopped in between would hold up everyone.
  *

@@ -44,7 +44,7 @@ static enum lsm_err write_out(struct replay *replay)
 	struct lsm *store = replay->store;
 	enum lsm_err err;
 
-	if (memtable_entries(replay->gen->mem) == 0 || store->home->read_only ||
+	if (memtable_is_empty(replay->gen->mem) || store->home->read_only ||
 	    replay->rehearsal)
 		return LSM_OK;
 	err = store_write_table(store, replay->gen->mem, NULL, &replay->edit);

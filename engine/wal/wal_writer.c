@@ -35,7 +35,7 @@
 
 enum {
 	WRITE_BEHIND_BYTES = 1 << 20,
-	PROMISE_EACH_BYTES = 512, /* a sector: a power of two */
+	PROMISE_EACH_BYTES = 512,   /* a sector: a power of two */
 	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
 };
 
@@ -45,23 +45,24 @@ struct wal_writer {
 	struct file_id id;
 	uint32_t map_after;
 
+	struct sync_mutex sync_mutex;
+	_Atomic uint64_t synced; /* stored under sync_mutex; release, acquire */
+	_Atomic int failed;      /* enum lsm_err; likewise */
+
+	/* Release when stored by the appending thread, acquire when loaded: see
+	   the head. */
+	_Atomic uint64_t size;
+
 	/* The appending thread's. */
-	struct buf frame;
-	struct wal_room room;
 	uint64_t behind_upto; /* write-back was asked for up to here */
-	bool sealed;
 	uint64_t seen_synced; /* `synced` at the last append */
-	unsigned since_sync;  /* appends since that changed */
-	uint64_t per_sync;    /* bytes that the last sync found, or the next will */
+	uint64_t per_sync;    /* bytes the last sync found, or the next will */
 	uint64_t promised;    /* by the last record that promises */
 	uint64_t promised_at; /* where that begins */
-
-	struct sync_mutex sync_mutex;
-
-	/* Release when stored, acquire when loaded: see the head. */
-	_Atomic uint64_t size;
-	_Atomic uint64_t synced; /* stored under sync_mutex */
-	_Atomic int failed;      /* enum lsm_err */
+	unsigned since_sync;  /* appends since seen_synced changed */
+	bool sealed;
+	struct wal_room room;
+	struct buf frame;
 };
 
 static enum lsm_err sticky_error(const struct wal_writer *writer)
@@ -275,8 +276,7 @@ static enum lsm_err store_group(struct wal_writer *writer,
 		struct wal_record record =
 		    make_record(writer, WAL_RECORD_DATA, payloads[i], at);
 		uint8_t header[WAL_RECORD_HEADER_MAX_BYTES];
-		size_t len =
-		    wal_record_header(writer->id, at, &record, header);
+		size_t len = wal_record_header(writer->id, at, &record, header);
 
 		err = wal_room_store(&writer->room, at, header, len);
 		at += len;
