@@ -162,8 +162,27 @@ void sync_cond_destroy(struct sync_cond *cond)
 	must(pthread_cond_destroy(&cond->cv));
 }
 
+/* What this thread wants to be done before it waits. */
+static _Thread_local struct {
+	void (*call)(void *ctx);
+	void *ctx;
+} wait_hook;
+
+void sync_on_wait(void (*hook)(void *ctx), void *ctx)
+{
+	wait_hook.call = hook;
+	wait_hook.ctx = ctx;
+}
+
+void sync_will_wait(void)
+{
+	if (wait_hook.call != NULL)
+		wait_hook.call(wait_hook.ctx);
+}
+
 void sync_wait(struct sync_cond *cond, struct sync_mutex *mutex)
 {
+	sync_will_wait();
 	note_unlocking(mutex);
 	/* Waking up locks again: it must come after all else that is held. */
 	check_rank(mutex);
@@ -180,6 +199,7 @@ bool sync_wait_until(struct sync_cond *cond, struct sync_mutex *mutex,
 	};
 	int result;
 
+	sync_will_wait();
 	note_unlocking(mutex);
 	check_rank(mutex);
 	result = pthread_cond_timedwait(&cond->cv, &mutex->mu, &deadline);
@@ -207,6 +227,7 @@ void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns,
 	};
 	long result;
 
+	sync_will_wait();
 	/* This operation takes a point in time, of the monotonic clock. */
 	result =
 	    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
@@ -348,6 +369,7 @@ void sync_sleep_ns(uint64_t ns)
 	struct timespec left = {.tv_sec = (time_t)(ns / NS_PER_S),
 	                        .tv_nsec = (long)(ns % NS_PER_S)};
 
+	sync_will_wait();
 	while (nanosleep(&left, &left) != 0)
 		assert(errno == EINTR);
 }

@@ -93,6 +93,15 @@ void sync_word_wait(atomic_uint *word, unsigned seen, uint64_t deadline_ns,
 void sync_word_wake(atomic_uint *word, int most, uint32_t who);
 
 /*
+ * Have `hook` called when this thread is about to wait: for a condition, a word,
+ * a time, or what sync_will_wait() is called for. It may be called with locks
+ * held, and must neither lock nor wait. NULL: no more.
+ */
+void sync_on_wait(void (*hook)(void *ctx), void *ctx);
+/* This thread is about to wait for something else, such as a disk. */
+void sync_will_wait(void);
+
+/*
  * Start a thread with every signal blocked but those of its own faults, so that
  * signals reach the program's own threads. `name` is at most 15 bytes.
  * Errors: NOMEM.

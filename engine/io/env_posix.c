@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/sync.h"
 #include "io/env_posix.h"
 
 enum {
@@ -414,6 +415,8 @@ static enum lsm_err posix_read(struct env_file *file, uint64_t offset,
 
 	if (len > 0 && len <= NEAR_READ_MAX_BYTES)
 		done = read_cached(f, offset, data, len);
+	if (done < len)
+		sync_will_wait();
 	while (done < len) {
 		got = pread(f->fd, (uint8_t *)data + done, len - done,
 		            (off_t)(offset + done));

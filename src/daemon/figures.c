@@ -99,6 +99,20 @@ static json_t *memory_part(const struct figures_source *source,
 	return part;
 }
 
+static json_t *transport_part(const struct figures_source *source, bool *failed)
+{
+	struct transport_stats stats = {0};
+	json_t *part = json_object();
+
+	if (source->transport != NULL)
+		source->transport->ops->stats(source->transport, &stats);
+	add(part, "received", stats.received, failed);
+	add(part, "spun", stats.spun, failed);
+	add(part, "handed_over", stats.handed_over, failed);
+	add(part, "held_awake", stats.held_awake, failed);
+	return part;
+}
+
 static json_t *cache_part(const struct lsm_stats *stats, bool *failed)
 {
 	json_t *part = json_object();
@@ -230,6 +244,7 @@ json_t *figures_collect(const struct figures_source *source)
 	add(all, "horizon", stats.horizon, &failed);
 	add(all, "log_bytes", stats.log_bytes, &failed);
 	add_part(all, "fs", fs_part(source, &failed), &failed);
+	add_part(all, "transport", transport_part(source, &failed), &failed);
 	add_part(all, "requests", requests_part(source->ops, &failed), &failed);
 	if (failed) {
 		json_decref(all);

@@ -28,6 +28,7 @@ enum option_kind {
 	OPTION_MEMORY,
 	OPTION_CREDIT,
 	OPTION_MAX_READ,
+	OPTION_WAKEUP,
 };
 
 /* A name that ends in '=' takes a value, one that ends in '*' any ending. */
@@ -42,6 +43,7 @@ static const struct {
     {"allow_other", OPTION_KERNEL},
     {"auto_unmount", OPTION_KERNEL},
     {"max_read=", OPTION_MAX_READ},
+    {"wakeup=", OPTION_WAKEUP},
     {"suid", OPTION_KERNEL},
     {"nosuid", OPTION_KERNEL},
     {"dev", OPTION_KERNEL},
@@ -199,6 +201,25 @@ static int set_max_read(struct options *options, const char *option,
 	return add_kernel_option(options, text);
 }
 
+static int set_wakeup(struct options *options, const char *option,
+                      const char *value)
+{
+	static const char *const names[] = {
+	    [RECEIVER_AUTO] = "auto",
+	    [RECEIVER_HOLD] = "hold",
+	    [RECEIVER_SPIN] = "spin",
+	    [RECEIVER_SLEEP] = "sleep",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			options->wakeup = (enum receiver_wakeup)i;
+			return 0;
+		}
+	}
+	return bad_option(option, "none of auto, hold, spin and sleep");
+}
+
 static bool matches(const char *option, const char *name, const char **value)
 {
 	size_t len = strlen(name);
@@ -234,6 +255,8 @@ static int set_option(struct options *options, const char *option)
 			return set_credit(options, option, value);
 		case OPTION_MAX_READ:
 			return set_max_read(options, option, value);
+		case OPTION_WAKEUP:
+			return set_wakeup(options, option, value);
 		}
 	}
 	return bad_option(option, "unknown");

@@ -9,6 +9,7 @@
 #define SHALEFS_DAEMON_OPTIONS_H
 
 #include "base/buf.h"
+#include "daemon/receiver.h"
 #include "lsm.h"
 
 #define OPTIONS_MEMORY_DEFAULT_BYTES (UINT64_C(256) << 20)
@@ -21,6 +22,7 @@ struct options {
 	bool has_credit;       /* given, and not a part of the budget */
 	bool read_only;
 	uint32_t max_read_bytes; /* 0: not given */
+	enum receiver_wakeup wakeup;
 	struct buf kernel; /* for libfuse: comma-separated, NUL-terminated */
 };
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +23,7 @@
 #include "daemon/transport.h"
 
 enum {
-	MAX_DEFAULT_READERS = 2,
+	READERS = 8, /* so many requests may wait for a disk at once */
 	QUICK_THREADS = 2,
 	SLOW_THREADS = 8,
 	/* After a lazy unmount, requests of those who still use the mount are
@@ -274,17 +273,6 @@ out:
 	return err;
 }
 
-static unsigned default_readers(void)
-{
-	cpu_set_t cpus;
-	int count = 1;
-
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-		count = CPU_COUNT(&cpus);
-	return count < MAX_DEFAULT_READERS ? (unsigned)count
-	                                   : MAX_DEFAULT_READERS;
-}
-
 static int start_readers(struct session *session)
 {
 	struct transport_config config = {
@@ -293,7 +281,8 @@ static int start_readers(struct session *session)
 	    .quick = session->quick,
 	    .slow = session->slow,
 	    .disguises = true,
-	    .readers = default_readers(),
+	    .readers = READERS,
+	    .wakeup = session->config->options->wakeup,
 	    .parked_limit_bytes = session->budget.parked_bytes,
 	    .on_ready = on_ready,
 	    .on_end = on_end,
@@ -481,10 +470,11 @@ static void close_connection(struct session *session)
 /* Stop everything that uses the store. */
 static void stop_parts(struct session *session)
 {
+	/* First, as its figures name the others. */
+	control_stop(session->control);
 	if (session->transport != NULL)
 		session->transport->ops->stop(session->transport);
 	close_connection(session);
-	control_stop(session->control);
 	lane_close(session->quick);
 	lane_close(session->slow);
 	if (session->nodes != NULL && !session->config->options->read_only)

@@ -13,6 +13,7 @@
 #include <fuse_lowlevel.h>
 
 #include "daemon/lane.h"
+#include "daemon/receiver.h"
 #include "fs/fs.h"
 
 struct transport_config {
@@ -21,8 +22,10 @@ struct transport_config {
 	struct lane *quick;           /* for what holds its credit */
 	struct lane *slow;            /* for what may wait */
 	bool disguises;               /* operations ask ops_disguised() */
-	unsigned readers;             /* threads that receive */
-	uint64_t parked_limit_bytes;  /* of requests that wait for credit */
+	unsigned readers; /* threads; one receives, more than one work only
+	                     where that one must wait */
+	enum receiver_wakeup wakeup;
+	uint64_t parked_limit_bytes; /* of requests that wait for credit */
 
 	/* Called from the transport's threads, each at most once. */
 	void (*on_ready)(void *ctx, bool agreed); /* INIT was answered */
@@ -33,6 +36,12 @@ struct transport_config {
 struct transport_stats {
 	uint64_t parked_bytes, parked_peak_bytes;
 	uint64_t parked; /* requests that had to wait for credit, so far */
+
+	/* Also so far. */
+	uint64_t received;
+	uint64_t spun;        /* of these, found before sleeping */
+	uint64_t handed_over; /* waits in which another thread received */
+	uint64_t held_awake;  /* times that processors were kept awake */
 };
 
 struct transport;

@@ -2,6 +2,11 @@
 /*
  * transport_dev.c: threads that block in read(2) on /dev/fuse.
  *
+ * One reader receives, the others stand by: on few processors, several that
+ * receive cost wake-ups and fight for locks. Where what it runs must wait, for
+ * a disk or for another thread (sync_on_wait()), it hands over to one of those
+ * first, and stands by afterwards.
+ *
  * A reader runs a request where it was received, unless it is slow or its
  * credit is not free. Then the request is held: moved off the reader in a
  * buffer of its own, and run on a lane once it can go on. Held bytes are
@@ -28,7 +33,7 @@
 
 #include "base/log.h"
 #include "base/sync.h"
-#include "daemon/handshake.h"
+#include "daemon/answer.h"
 #include "daemon/ops.h"
 #include "daemon/request.h"
 
@@ -42,9 +47,6 @@ enum {
 	WAKE_AGAIN_MS = 5,
 };
 
-/* What is to be added to the answer to INIT while it is under way here. */
-static _Thread_local uint32_t init_flags;
-
 struct request {
 	struct lane_job job; /* first */
 	struct lsm_admit_request admit;
@@ -54,13 +56,15 @@ struct request {
 	size_t len;
 	int err; /* why it got no credit */
 	bool drops_set_id;
+	int fd; /* where it came from */
 	_Alignas(8) uint8_t data[];
 };
 
 struct reader {
 	struct dev *dev;
 	struct sync_thread thread;
-	pid_t tid; /* 0: not running; guarded by dev->mu */
+	pid_t tid;     /* 0: not running; guarded by dev->mu */
+	bool receives; /* its own: it is the one */
 };
 
 struct dev {
@@ -68,9 +72,12 @@ struct dev {
 
 	/* Constant after start. */
 	struct transport_config config;
-	int fd;
 	struct reader readers[MAX_READERS];
 	unsigned reader_count;
+
+	atomic_uint receiving;    /* 1: a reader receives; 0: one may begin */
+	struct receiver receiver; /* of the one that receives */
+	_Atomic uint64_t handed_over; /* relaxed: a figure */
 
 	/* Set once; relaxed, since the signal that follows makes it seen. */
 	_Atomic bool stopping;
@@ -162,6 +169,7 @@ static void run_request(struct request *request, struct ops_call *call)
 
 	if (request->dev->config.disguises)
 		call->disguised = request_disguise(request->data, request->len);
+	answer_expect(request->fd, request->data, request->len);
 	ops_call_begin(call);
 	fuse_session_process_buf(request->dev->config.session, &buf);
 	ops_call_end(call);
@@ -209,6 +217,7 @@ static struct request *detach(struct dev *dev, struct request **own_request)
 		if (fresh == NULL)
 			return NULL;
 		memcpy(fresh->data, received->data, received->len);
+		fresh->fd = received->fd;
 		fresh->len = received->len;
 		return fresh;
 	}
@@ -305,16 +314,52 @@ static void serve(struct dev *dev, struct request **own_request,
 	} else if (plan.credit_bytes == 0 ||
 	           lsm_try_admit(fs_store(dev->config.fs), plan.credit_bytes,
 	                         plan.shrinking, &call->admission)) {
-		if (plan.is_init)
-			init_flags =
-			    handshake_flags(request->data, request->len);
 		run_request(request, call);
-		init_flags = 0;
 		if (plan.is_init)
 			tell_ready(dev);
 	} else {
 		park(dev, &plan, own_request, call);
 	}
+}
+
+/* ---- who receives ------------------------------------------------------- */
+
+/* Wait for the right to receive, and take it. False when stopping. */
+static bool begin_receiving(struct reader *reader)
+{
+	struct dev *dev = reader->dev;
+
+	while (!reader->receives) {
+		unsigned nobody = 0;
+
+		if (atomic_load_explicit(&dev->stopping, memory_order_relaxed))
+			return false;
+		if (atomic_compare_exchange_strong(&dev->receiving, &nobody, 1))
+			reader->receives = true;
+		else
+			sync_word_wait(&dev->receiving, 1, 0, SYNC_ANYBODY);
+	}
+	return true;
+}
+
+static void end_receiving(struct reader *reader)
+{
+	if (!reader->receives)
+		return;
+	reader->receives = false;
+	atomic_store(&reader->dev->receiving, 0);
+	sync_word_wake(&reader->dev->receiving, 1, SYNC_ANYBODY);
+}
+
+/* What this reader runs must wait: another one receives meanwhile. */
+static void hand_over(void *ctx)
+{
+	struct reader *reader = ctx;
+
+	sync_on_wait(NULL, NULL);
+	atomic_fetch_add_explicit(&reader->dev->handed_over, 1,
+	                          memory_order_relaxed);
+	end_receiving(reader);
 }
 
 /* ---- readers ------------------------------------------------------------ */
@@ -337,7 +382,8 @@ static bool receive(struct dev *dev, struct request *request)
 
 		if (atomic_load_explicit(&dev->stopping, memory_order_relaxed))
 			return false;
-		got = read(dev->fd, request->data, REQUEST_MAX_BYTES);
+		got = receiver_read(&dev->receiver, request->data,
+		                    REQUEST_MAX_BYTES, &request->fd);
 		if (got >= 0) {
 			request->len = (size_t)got;
 			return true;
@@ -385,32 +431,19 @@ static void run_reader(void *ctx)
 	request = request_create(dev, REQUEST_MAX_BYTES);
 	if (request == NULL)
 		log_error("out of memory for a request");
-	while (request != NULL && receive(dev, request)) {
+	while (request != NULL && begin_receiving(reader) &&
+	       receive(dev, request)) {
+		sync_on_wait(hand_over, reader);
 		serve(dev, &request, &call);
+		sync_on_wait(NULL, NULL);
 		wait_for_room(dev);
 	}
+	end_receiving(reader);
 
 	request_destroy(request);
 	buf_release(&call.scratch);
 	if (count_reader(reader, 0) == 0)
 		on_end(on_end_ctx);
-}
-
-/* ---- replies ------------------------------------------------------------ */
-
-static ssize_t send_reply(int fd, struct iovec *parts, int count, void *ctx)
-{
-	(void)ctx;
-	if (init_flags != 0)
-		handshake_complete(parts, count, init_flags);
-	return writev(fd, parts, count);
-}
-
-/* libfuse wants this one too, for a loop of its own that nobody runs. */
-static ssize_t receive_for_libfuse(int fd, void *data, size_t len, void *ctx)
-{
-	(void)ctx;
-	return read(fd, data, len);
 }
 
 /* ---- the table ---------------------------------------------------------- */
@@ -467,6 +500,7 @@ static void stop(struct transport *transport)
 		dev->spare = request->next_spare;
 		free(request);
 	}
+	receiver_close(&dev->receiver);
 	sync_cond_destroy(&dev->changed);
 	sync_mutex_destroy(&dev->mu);
 	free(dev);
@@ -475,24 +509,22 @@ static void stop(struct transport *transport)
 static int start(const struct transport_config *config,
                  struct transport **transport_out)
 {
-	static const struct fuse_custom_io io = {
-	    .writev = send_reply,
-	    .read = receive_for_libfuse,
-	};
 	struct dev *dev;
+	int err;
 
 	assert(config->readers > 0);
 	*transport_out = NULL;
-	if (fuse_session_custom_io(config->session, &io,
-	                           fuse_session_fd(config->session)) != 0)
-		return ENOMEM;
+	err = answer_install(config->session);
+	if (err != 0)
+		return err;
 	dev = calloc(1, sizeof(*dev));
 	if (dev == NULL)
 		return ENOMEM;
 
 	dev->transport.ops = &transport_dev;
 	dev->config = *config;
-	dev->fd = fuse_session_fd(config->session);
+	receiver_open(&dev->receiver, fuse_session_fd(config->session),
+	              config->wakeup);
 	dev->reader_count =
 	    config->readers < MAX_READERS ? config->readers : MAX_READERS;
 	dev->running = dev->reader_count;
@@ -527,8 +559,13 @@ static void stats(struct transport *transport, struct transport_stats *stats)
 	    .parked_bytes = dev->held_bytes,
 	    .parked_peak_bytes = dev->held_peak_bytes,
 	    .parked = dev->parked,
+	    .received = dev->receiver.received,
+	    .spun = dev->receiver.spun,
+	    .handed_over = dev->handed_over,
 	};
 	sync_unlock(&dev->mu);
+	if (dev->receiver.awake != NULL)
+		stats->held_awake = awake_count(dev->receiver.awake);
 }
 
 const struct transport_ops transport_dev = {

@@ -347,6 +347,35 @@ START_TEST(a_word_is_not_slept_on_once_it_changed_or_time_is_over)
 }
 END_TEST
 
+static void count_wait(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+START_TEST(a_thread_is_told_before_each_of_its_waits)
+{
+	atomic_uint mine = 1;
+	unsigned waits = 0;
+
+	sync_cond_init(&changed);
+	sync_on_wait(count_wait, &waits);
+	sync_word_wait(&mine, 1, sync_now_ns() + 1, SYNC_ANYBODY);
+	ck_assert_uint_eq(waits, 1);
+	sync_sleep_ns(1);
+	ck_assert_uint_eq(waits, 2);
+	sync_will_wait();
+	ck_assert_uint_eq(waits, 3);
+	sync_lock(&tree);
+	(void)sync_wait_until(&changed, &tree, sync_now_ns() + 1);
+	sync_unlock(&tree);
+	ck_assert_uint_eq(waits, 4);
+	sync_on_wait(NULL, NULL);
+	sync_sleep_ns(1);
+	ck_assert_uint_eq(waits, 4);
+	sync_cond_destroy(&changed);
+}
+END_TEST
+
 START_TEST(a_thread_has_signals_blocked_and_its_maker_has_not)
 {
 	struct sync_thread thread;
@@ -435,6 +464,7 @@ int main(void)
 	tcase_add_test(tc, a_word_that_changed_wakes_all_who_sleep_on_it);
 	tcase_add_test(tc,
 	               a_word_is_not_slept_on_once_it_changed_or_time_is_over);
+	tcase_add_test(tc, a_thread_is_told_before_each_of_its_waits);
 	tcase_add_test(tc, a_thread_has_signals_blocked_and_its_maker_has_not);
 	tcase_add_test(tc, a_thread_has_its_name);
 	tcase_add_test(tc, joining_twice_or_what_never_started_returns);

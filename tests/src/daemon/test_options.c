@@ -56,6 +56,22 @@ static int64_t size_of(const char *text)
 	return bytes;
 }
 
+START_TEST(wakeup_is_one_of_four_ways)
+{
+	ck_assert_int_eq(options.wakeup, RECEIVER_AUTO);
+	ck_assert_int_eq(options_parse(&options, "wakeup=hold"), 0);
+	ck_assert_int_eq(options.wakeup, RECEIVER_HOLD);
+	ck_assert_int_eq(options_parse(&options, "wakeup=spin"), 0);
+	ck_assert_int_eq(options.wakeup, RECEIVER_SPIN);
+	ck_assert_int_eq(options_parse(&options, "wakeup=sleep"), 0);
+	ck_assert_int_eq(options.wakeup, RECEIVER_SLEEP);
+	ck_assert_int_eq(options_parse(&options, "wakeup=auto"), 0);
+	ck_assert_int_eq(options.wakeup, RECEIVER_AUTO);
+	refused("wakeup=", "wakeup=");
+	refused("wakeup=spinning", "wakeup=spinning");
+}
+END_TEST
+
 START_TEST(sizes_have_suffixes_of_1024)
 {
 	ck_assert_int_eq(size_of("0"), 0);
@@ -221,6 +237,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, wakeup_is_one_of_four_ways);
 	tcase_add_test(tc, sizes_have_suffixes_of_1024);
 	tcase_add_test(tc, what_is_no_size_is_refused);
 	tcase_add_test(tc, sizes_that_overflow_are_refused);
