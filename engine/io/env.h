@@ -30,7 +30,8 @@ enum env_open_mode {
 };
 
 struct env_io_stats {
-	uint64_t bytes_written, bytes_read, syncs;
+	uint64_t bytes_written; /* but what was stored into a mapping last */
+	uint64_t bytes_read, syncs;
 };
 
 struct env_ops {
