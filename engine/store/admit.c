@@ -66,24 +66,36 @@ enum lsm_err lsm_disk_space(struct lsm *store, uint64_t *total_bytes_out,
 	return LSM_OK;
 }
 
+/* What an admission takes off. */
+static int64_t space_of(uint64_t bytes)
+{
+	return bytes < INT64_MAX / 2 ? (int64_t)bytes * 2 : INT64_MAX;
+}
+
+/* All of it, or nothing: what one cannot have is there for a smaller one. */
+static bool take_off(struct lsm *store, int64_t need)
+{
+	int64_t left =
+	    atomic_load_explicit(&store->space_left, memory_order_relaxed);
+
+	while (left >= need)
+		if (atomic_compare_exchange_weak_explicit(
+			&store->space_left, &left, left - need,
+			memory_order_relaxed, memory_order_relaxed))
+			return true;
+	return false;
+}
+
 static bool take_space(struct lsm *store, uint64_t bytes)
 {
-	uint64_t now = sync_now_ns();
-	int64_t need = bytes < INT64_MAX / 2 ? (int64_t)bytes * 2 : INT64_MAX;
-	bool asked = false;
+	uint64_t now = sync_now_ns(), asked;
 
-	for (;;) {
-		if (atomic_fetch_sub_explicit(&store->space_left, need,
-		                              memory_order_relaxed) >= need &&
-		    (asked || now - atomic_load_explicit(&store->space_asked_ns,
-		                                         memory_order_relaxed) <
-		                  SPACE_ASK_NS))
-			return true;
-		if (asked)
-			return false;
-		ask_for_space(store, now);
-		asked = true;
-	}
+	asked =
+	    atomic_load_explicit(&store->space_asked_ns, memory_order_relaxed);
+	if (now < asked + SPACE_ASK_NS && take_off(store, space_of(bytes)))
+		return true;
+	ask_for_space(store, now);
+	return take_off(store, space_of(bytes));
 }
 
 /*
@@ -192,11 +204,14 @@ enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 		err = wait_for_space(store, bytes);
 	if (err == LSM_OK && !shrinking)
 		slow_wait(store, early_share(store, bytes));
-	if (err == LSM_OK)
-		err = credit_take(store->credit, (int64_t)bytes, shrinking);
+	if (err != LSM_OK)
+		return err;
+	err = credit_take(store->credit, (int64_t)bytes, shrinking);
 	if (err == LSM_OK) {
 		admission_out->store = store;
 		admission_out->bytes = bytes;
+	} else if (!shrinking) {
+		store_give_space(store, (uint64_t)space_of(bytes));
 	}
 	return err;
 }
@@ -206,10 +221,15 @@ bool lsm_try_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 {
 	admission_out->store = NULL;
 	admission_out->bytes = 0;
-	if (bytes > INT64_MAX || may_grow(store, bytes, shrinking) != LSM_OK ||
-	    (!shrinking && slow_would_wait(store)) ||
-	    !credit_try_take(store->credit, (int64_t)bytes))
+	if (bytes > INT64_MAX || may_grow(store, bytes, shrinking) != LSM_OK)
 		return false;
+	if ((!shrinking && slow_would_wait(store)) ||
+	    !credit_try_take(store->credit, (int64_t)bytes)) {
+		/* Who tries again takes it again. */
+		if (!shrinking)
+			store_give_space(store, (uint64_t)space_of(bytes));
+		return false;
+	}
 	if (!shrinking)
 		/* Nothing to wait for, or next to it. */
 		(void)slow_take(store, early_share(store, bytes));

@@ -205,6 +205,24 @@ START_TEST(try_admit_takes_only_what_is_free)
 }
 END_TEST
 
+/* Or it was asked for anew in between, and then it is more. */
+START_TEST(admission_that_fails_takes_no_room_on_the_disk)
+{
+	const atomic_int_least64_t *left = &kit.store->space_left;
+	struct lsm_admission first, second;
+	int64_t before;
+
+	ck_assert(lsm_try_admit(kit.store, KIT_CREDIT_BYTES, false, &first));
+	before = atomic_load(left);
+	ck_assert_int_gt(before, 0);
+	ck_assert(!lsm_try_admit(kit.store, KIT_CREDIT_BYTES, false, &second));
+	ck_assert_int_ge(atomic_load(left), before);
+	ck_assert(!lsm_try_admit(kit.store, INT64_MAX / 4, false, &second));
+	ck_assert_int_ge(atomic_load(left), before);
+	lsm_admission_release(&first);
+}
+END_TEST
+
 struct answer {
 	struct lsm_admit_request request;
 	atomic_int calls;
@@ -388,6 +406,7 @@ int main(void)
 	tcase_add_test(tc, released_admission_is_given_back_once);
 	tcase_add_test(tc, amount_that_cannot_be_counted_is_refused);
 	tcase_add_test(tc, try_admit_takes_only_what_is_free);
+	tcase_add_test(tc, admission_that_fails_takes_no_room_on_the_disk);
 	tcase_add_test(tc, async_admission_is_granted_now_or_later);
 	tcase_add_test(tc, batch_larger_than_the_pool_goes_through_alone);
 	suite_add_tcase(suite, tc);
