@@ -67,11 +67,11 @@ static uint64_t relocate_bytes(struct lsm *store, uint64_t *total_out)
 
 uint64_t store_segment_bytes(struct lsm *store)
 {
-	uint64_t most = SEGMENT_MEMTABLES * store->options.memtable_bytes;
+	uint64_t most = SEGMENT_MAX_BYTES;
 	uint64_t total, free_bytes;
 
-	if (most > SEGMENT_MAX_BYTES)
-		most = SEGMENT_MAX_BYTES;
+	if (store->options.memtable_bytes < most / SEGMENT_MEMTABLES)
+		most = SEGMENT_MEMTABLES * store->options.memtable_bytes;
 	if (env_dir_space(store->source.pool, &total, &free_bytes) == LSM_OK &&
 	    total / SEGMENT_PART < most)
 		most = total / SEGMENT_PART;

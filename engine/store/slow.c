@@ -36,6 +36,8 @@ void slow_init(struct lsm *store)
 		: times(options->l0_trigger, DEPTH_STOP_TRIGGERS);
 	if (slow->lines.depth_slow >= slow->lines.depth_stop)
 		slow->lines.depth_slow = slow->lines.depth_stop - 1;
+	if (base > UINT64_MAX / DEBT_STOP_BASES)
+		base = UINT64_MAX / DEBT_STOP_BASES;
 	slow->lines.debt_slow = base * DEBT_SLOW_BASES;
 	slow->lines.debt_stop = base * DEBT_STOP_BASES;
 	slow->holds = !slow->off && options->l0_stop != UINT32_MAX &&

@@ -432,6 +432,27 @@ START_TEST(syncs_and_new_logs_are_counted)
 }
 END_TEST
 
+/* Whoever wants one level alone, or a memtable without end, may say so. */
+START_TEST(limits_beyond_all_bounds_slow_nobody)
+{
+	const uint64_t bounds[] = {UINT64_MAX, UINT64_C(1) << 62,
+	                           UINT64_C(1) << 60};
+
+	kit.options.l0_slow = kit.options.l0_stop = 0;
+	kit_create(&kit);
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		kit_close(&kit);
+		kit.options.level_base_bytes = bounds[i];
+		kit.options.memtable_bytes = bounds[i];
+		kit_open(&kit);
+		add_tables(2);
+		ck_assert(!slow_would_wait(kit.store));
+		ck_assert_uint_eq(stalls(LSM_STALL_COMPACTION), 0);
+		ck_assert_uint_ge(store_segment_bytes(kit.store), 1 << 20);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("slow");
@@ -454,6 +475,7 @@ int main(void)
 	tcase_add_test(tc, failing_compactions_are_noticed);
 	tcase_add_test(tc, compactions_go_on_when_a_full_disk_has_room_again);
 	tcase_add_test(tc, syncs_and_new_logs_are_counted);
+	tcase_add_test(tc, limits_beyond_all_bounds_slow_nobody);
 	suite_add_tcase(suite, tc);
 	return kit_run(suite);
 }
