@@ -15,33 +15,60 @@ enum {
 	DISK_PART = 32, /* half of the smallest reserve */
 };
 
+#define RETRY_NS UINT64_C(2000000000)
+#define RETRY_EACH_NS UINT64_C(10000000)
+
 struct ballast {
 	/* Constant after open. */
 	struct lsm *store;
 	int fd, event_fd;
 	uint64_t bytes;
 
-	struct sync_mutex mu; /* a leaf */
-	bool held;            /* guarded by it */
+	/* A leaf, but held while the disk frees the space. */
+	struct sync_mutex mu;
+	/* Guarded by mu. */
+	bool held;
+	uint64_t given_ns; /* when it was given up; 0: never */
 };
 
+/* Needs mu. Where freed space can be used only once the freeing is on the disk,
+   as on btrfs, it is brought there. */
+static bool let_go(struct ballast *ballast)
+{
+	const uint64_t one = 1;
+
+	bool given = ftruncate(ballast->fd, 0) == 0;
+
+	(void)syncfs(ballast->fd); /* it is only sooner */
+	ballast->held = false;
+	ballast->given_ns = sync_now_ns();
+	lsm_set_held(ballast->store, 0);
+	(void)!write(ballast->event_fd, &one, sizeof(one));
+	return given;
+}
+
+/* Others who find the disk full at the same time wait, and try again for a
+   while. */
 static bool give_up(void *ctx)
 {
 	struct ballast *ballast = ctx;
-	const uint64_t one = 1;
-	bool given;
+	bool given, first;
 
 	sync_lock(&ballast->mu);
-	given = ballast->held && ftruncate(ballast->fd, 0) == 0;
-	ballast->held = false;
+	first = ballast->held;
+	if (first) {
+		given = let_go(ballast);
+	} else {
+		given = ballast->given_ns != 0 &&
+		        sync_now_ns() - ballast->given_ns < RETRY_NS;
+		if (given)
+			sync_sleep_ns(RETRY_EACH_NS);
+	}
 	sync_unlock(&ballast->mu);
-	if (!given)
-		return false;
-	lsm_set_held(ballast->store, 0);
-	log_warning("the disk is full: what was held back for this is used");
-	if (write(ballast->event_fd, &one, sizeof(one)) < 0)
-		log_debug("the ballast is not taken again");
-	return true;
+	if (first)
+		log_warning("the disk is full: what was held back for this is "
+		            "used");
+	return given;
 }
 
 static bool hold(struct ballast *ballast)

@@ -11,7 +11,7 @@ mnt=$scratch/mnt
 rounds=${SHALEFS_ROUNDS:-2}
 
 tree() {
-	(cd "$mnt" && find . -printf '%p %y %n %s %i\n' | sort | cksum)
+	(cd "$mnt" && find . -printf '%p %y %n %s %i\n' | sort)
 }
 
 shalefs mkfs "$store"
@@ -22,7 +22,7 @@ while [ "$round" -lt "$rounds" ]; do
 	export SHALEFS_SEED
 	claim "five processes at once, seed $SHALEFS_SEED" \
 		"$tools/tree_storm" "$mnt" 5 1500
-	before=$(tree)
+	tree >"$scratch/before"
 	if [ $((round % 2)) -eq 0 ]; then
 		stop_mount "$mnt"
 	else
@@ -30,7 +30,9 @@ while [ "$round" -lt "$rounds" ]; do
 	fi
 	check_clean "$store"
 	start_mount "$store" "$mnt"
-	claim "another mount finds the same tree" test "$(tree)" = "$before"
+	tree >"$scratch/after"
+	claim "another mount finds the same tree" diff "$scratch/before" \
+		"$scratch/after"
 	stop_mount "$mnt"
 	round=$((round + 1))
 done
