@@ -237,6 +237,7 @@ const struct cmd cmd_mount = {
 	"        ro, rw          read-only, or not\n"
 	"        allow_other     let other users in\n"
 	"        max_read=SIZE   the longest read request (1M)\n"
+	"        writeback       keep writes in the kernel for a while\n"
 	"        wakeup=HOW      how requests are waited for: hold, spin, "
 	"sleep (auto)\n"
 	"        nosuid, nodev, noexec, noatime, sync, dirsync, auto_unmount "

@@ -192,7 +192,8 @@ static void init_connection(void *userdata, struct fuse_conn_info *conn)
 	 * HANDLE_KILLPRIV, of which handshake.h asks for the second version;
 	 * AUTO_INVAL_DATA, which drops cached pages whenever a time
 	 * changes; splicing, because data is copied into the log anyway;
-	 * WRITEBACK_CACHE, because a write that returned is in the log.
+	 * WRITEBACK_CACHE unless it was asked for, because a write that
+	 * returned is in the log.
 	 *
 	 * With POSIX_ACL the kernel asks once for the ACL of an inode when it
 	 * matters, and remembers that there is none. DONT_MASK, since a default
@@ -205,6 +206,10 @@ static void init_connection(void *userdata, struct fuse_conn_info *conn)
 	              FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
 	              FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
 	              FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK);
+	ops->writeback =
+	    ops->writeback && (conn->capable & FUSE_CAP_WRITEBACK_CACHE) != 0;
+	if (ops->writeback)
+		conn->want |= FUSE_CAP_WRITEBACK_CACHE;
 	conn->max_write = FS_WRITE_MAX_BYTES;
 	conn->max_read = ops->max_read_bytes;
 	conn->max_background = MAX_BACKGROUND;
@@ -258,13 +263,14 @@ const struct fuse_lowlevel_ops *ops_table(void)
 }
 
 void ops_init(struct ops *ops, struct fs *fs, struct nodes *nodes,
-              struct lane *slow, uint32_t max_read_bytes)
+              struct lane *slow, uint32_t max_read_bytes, bool writeback)
 {
 	*ops = (struct ops){
 	    .fs = fs,
 	    .nodes = nodes,
 	    .slow = slow,
 	    .max_read_bytes = max_read_bytes,
+	    .writeback = writeback,
 	};
 }
 

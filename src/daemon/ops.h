@@ -80,15 +80,18 @@ struct ops {
 	/* Constant after INIT, which comes before every other request. */
 	bool skip_open;
 	bool skip_opendir;
+	bool writeback; /* the kernel keeps what is written for a while, and
+	                   the times of it */
 
 	/* Relaxed: figures for people, which order nothing. */
 	_Atomic uint64_t requests[OPS_REQUEST_COUNT];
 };
 
 /* The caller owns `fs`, `nodes` and `slow`, which outlive the requests.
-   `max_read_bytes` is what the mount option of that name says; 0: no limit. */
+   `max_read_bytes` is what the mount option of that name says; 0: no limit.
+   `writeback`: ask for the kernel's write-back cache. */
 void ops_init(struct ops *ops, struct fs *fs, struct nodes *nodes,
-              struct lane *slow, uint32_t max_read_bytes);
+              struct lane *slow, uint32_t max_read_bytes, bool writeback);
 
 /* The table for fuse_session_new(), whose userdata is the struct ops. */
 const struct fuse_lowlevel_ops *ops_table(void);

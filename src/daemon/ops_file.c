@@ -45,9 +45,10 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
 	struct fs_op op;
 	int err;
 
-	(void)fi;
 	if (!ops_take(req, &op))
 		return;
+	/* What the kernel kept it writes later, and sets the times itself. */
+	op.keeps_times = ops->writeback && fi->writepage;
 	err = fs_write(ops->fs, &op, ino, (uint64_t)offset, data, size);
 	ops_tell_dropped(ops, &op, ino);
 	if (err != 0)
@@ -122,6 +123,12 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 	int err;
 
 	(void)fi;
+	/* What the kernel has kept so far is no hole: it has to take all for
+	   data then, which it does when told that we cannot. */
+	if (ops->writeback) {
+		fuse_reply_err(req, ENOSYS);
+		return;
+	}
 	if (offset < 0) {
 		fuse_reply_err(req, ENXIO);
 		return;

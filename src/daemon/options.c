@@ -29,6 +29,7 @@ enum option_kind {
 	OPTION_CREDIT,
 	OPTION_MAX_READ,
 	OPTION_WAKEUP,
+	OPTION_WRITEBACK,
 };
 
 /* A name that ends in '=' takes a value, one that ends in '*' any ending. */
@@ -44,6 +45,7 @@ static const struct {
     {"auto_unmount", OPTION_KERNEL},
     {"max_read=", OPTION_MAX_READ},
     {"wakeup=", OPTION_WAKEUP},
+    {"writeback", OPTION_WRITEBACK},
     {"suid", OPTION_KERNEL},
     {"nosuid", OPTION_KERNEL},
     {"dev", OPTION_KERNEL},
@@ -255,6 +257,9 @@ static int set_option(struct options *options, const char *option)
 			return set_credit(options, option, value);
 		case OPTION_MAX_READ:
 			return set_max_read(options, option, value);
+		case OPTION_WRITEBACK:
+			options->writeback = true;
+			return 0;
 		case OPTION_WAKEUP:
 			return set_wakeup(options, option, value);
 		}

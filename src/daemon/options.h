@@ -23,6 +23,7 @@ struct options {
 	bool read_only;
 	uint32_t max_read_bytes; /* 0: not given */
 	enum receiver_wakeup wakeup;
+	bool writeback;    /* use the kernel's write-back cache */
 	struct buf kernel; /* for libfuse: comma-separated, NUL-terminated */
 };
 

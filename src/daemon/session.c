@@ -210,7 +210,8 @@ static int open_parts(struct session *session)
 	if (err == 0)
 		ops_init(&session->ops, session->fs, session->nodes,
 		         session->slow,
-		         session->config->options->max_read_bytes);
+		         session->config->options->max_read_bytes,
+		         session->config->options->writeback);
 	return err;
 }
 

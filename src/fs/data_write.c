@@ -272,8 +272,10 @@ static int finish_write(struct change *change, struct fs_op *op,
 {
 	if (op->drops_set_id)
 		op->set_id_dropped = inode_drop_set_id(change, inode);
-	inode->mtime = change->now;
-	inode->ctime = change->now;
+	if (!op->keeps_times) {
+		inode->mtime = change->now;
+		inode->ctime = change->now;
+	}
 	inode_save(change, inode);
 	return change_commit(change);
 }

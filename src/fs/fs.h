@@ -62,6 +62,7 @@ struct fs_op {
 	   changes. */
 	bool drops_set_id;
 	bool set_id_dropped; /* set by the call: there were some */
+	bool keeps_times;    /* a write moves no times: they come apart */
 };
 
 /* ---- the filesystem ----------------------------------------------------- */

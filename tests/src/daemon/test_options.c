@@ -72,6 +72,15 @@ START_TEST(wakeup_is_one_of_four_ways)
 }
 END_TEST
 
+START_TEST(writeback_is_off_unless_given)
+{
+	ck_assert(!options.writeback);
+	ck_assert_int_eq(options_parse(&options, "writeback"), 0);
+	ck_assert(options.writeback);
+	refused("writeback=1", "writeback=1");
+}
+END_TEST
+
 START_TEST(sizes_have_suffixes_of_1024)
 {
 	ck_assert_int_eq(size_of("0"), 0);
@@ -238,6 +247,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, wakeup_is_one_of_four_ways);
+	tcase_add_test(tc, writeback_is_off_unless_given);
 	tcase_add_test(tc, sizes_have_suffixes_of_1024);
 	tcase_add_test(tc, what_is_no_size_is_refused);
 	tcase_add_test(tc, sizes_that_overflow_are_refused);
