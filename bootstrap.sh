@@ -55,6 +55,7 @@ check   sqlite3         sqlite              sqlite      sqlite
 check   attr            attr                attr        attr
 check   acl             acl                 acl         acl
 check   procps          procps-ng           procps-ng   procps
+check   e2fsprogs       e2fsprogs           e2fsprogs   e2fsprogs
 check   util-linux      util-linux          util-linux  util-linux
 bench   librocksdb-dev  rocksdb-devel       rocksdb     rocksdb-dev
 bench   libleveldb-dev  leveldb-devel       leveldb     leveldb-dev
