@@ -25,6 +25,8 @@ enum option_kind {
 	OPTION_KERNEL,  /* handed to libfuse as it is */
 	OPTION_RO,
 	OPTION_RW,
+	OPTION_NOATIME,
+	OPTION_NODIRATIME,
 	OPTION_MEMORY,
 	OPTION_CREDIT,
 	OPTION_MAX_READ,
@@ -55,8 +57,8 @@ static const struct {
     {"sync", OPTION_KERNEL},
     {"async", OPTION_KERNEL},
     {"dirsync", OPTION_KERNEL},
-    {"noatime", OPTION_KERNEL},
-    {"nodiratime", OPTION_KERNEL},
+    {"noatime", OPTION_NOATIME},
+    {"nodiratime", OPTION_NODIRATIME},
     {"atime", OPTION_IGNORED},
     {"diratime", OPTION_IGNORED},
     {"relatime", OPTION_IGNORED},
@@ -250,6 +252,13 @@ static int set_option(struct options *options, const char *option)
 		case OPTION_RO:
 		case OPTION_RW:
 			options->read_only = known[i].kind == OPTION_RO;
+			return 0;
+		case OPTION_NOATIME:
+			options->holds_atime = true;
+			return add_kernel_option(options, option);
+		case OPTION_NODIRATIME:
+			/* libfuse 3.14 does not know it. */
+			options->holds_dir_atime = true;
 			return 0;
 		case OPTION_MEMORY:
 			return set_memory(options, option, value);

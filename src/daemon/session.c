@@ -189,6 +189,9 @@ static int open_store(struct session *session)
 	store.memtable_bytes = session->budget.memtable_bytes;
 	err = fs_open(session->runtime, session->config->store, &store,
 	              &session->fs);
+	if (err == 0)
+		fs_hold_atime(session->fs, options->holds_atime,
+		              options->holds_dir_atime);
 	if (err == 0 && !options->read_only)
 		err = ballast_open(session->config->store,
 		                   fs_store(session->fs), &session->ballast);

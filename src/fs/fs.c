@@ -195,6 +195,12 @@ bool fs_read_only(const struct fs *fs)
 	return fs->read_only;
 }
 
+void fs_hold_atime(struct fs *fs, bool all, bool dirs)
+{
+	fs->holds_atime = all;
+	fs->holds_dir_atime = all || dirs;
+}
+
 int fs_sync(struct fs *fs)
 {
 	return fs_errno(lsm_sync(fs->store));

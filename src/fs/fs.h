@@ -86,6 +86,9 @@ int fs_close(struct fs *fs);
 struct lsm *fs_store(struct fs *fs); /* for stats, fork and sync */
 bool fs_read_only(const struct fs *fs);
 
+/* Let no read move an atime, or none of a directory. Before the first read. */
+void fs_hold_atime(struct fs *fs, bool all, bool dirs);
+
 /* The one crossing from engine errors to errno. */
 int fs_errno(enum lsm_err err);
 

@@ -268,6 +268,8 @@ void inode_accessed(struct fs *fs, const struct inode *inode)
 	struct change change;
 	uint64_t credit;
 
+	if (inode_is_dir(inode) ? fs->holds_dir_atime : fs->holds_atime)
+		return;
 	if (fs->read_only || !atime_is_stale(inode, fs_now()))
 		return;
 	credit = lsm_admission_bound(fs->store, 1,

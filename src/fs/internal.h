@@ -22,6 +22,7 @@ struct fs {
 	struct schema_owner owner;
 	uint64_t hash_mask; /* all ones; tests narrow it before first use */
 	bool read_only;
+	bool holds_atime, holds_dir_atime; /* reads do not move it */
 	bool is_empty; /* read-only and never written: the root is made up */
 
 	/* These lock for themselves. */

@@ -76,6 +76,33 @@ claim "df shows the inodes in use" test \
 stop_mount "$mnt"
 check_clean "$store"
 
+# ---- atime --------------------------------------------------------------------
+
+start_mount "$store" "$mnt" noatime
+echo text >"$mnt/read"
+mkdir "$mnt/listed"
+touch -a -d @1000 "$mnt/read" "$mnt/listed"
+stop_mount "$mnt"
+start_mount "$store" "$mnt" noatime
+cat "$mnt/read" >"$scratch/out"
+ls "$mnt/listed"
+claim "with noatime reading moves no atime" test \
+	"$(stat -c %X "$mnt/read" "$mnt/listed" | tr '\n' ' ')" = "1000 1000 "
+stop_mount "$mnt"
+start_mount "$store" "$mnt" nodiratime
+cat "$mnt/read" >"$scratch/out"
+ls "$mnt/listed"
+claim "with nodiratime listing moves none" test \
+	"$(stat -c %X "$mnt/listed")" = 1000
+claim_number "but reading does" "$(stat -c %X "$mnt/read")" -gt 1000
+stop_mount "$mnt"
+start_mount "$store" "$mnt"
+ls "$mnt/listed"
+claim_number "without both listing does too" \
+	"$(stat -c %X "$mnt/listed")" -gt 1000
+rm -r "$mnt/read" "$mnt/listed"
+stop_mount "$mnt"
+
 # ---- unlinked and open -------------------------------------------------------
 
 start_mount "$store" "$mnt"

@@ -4,22 +4,30 @@
  * many names, found by a handle.
  *
  * What is claimed here holds on ext4 too. SHALEFS_LINKS says how many links a
- * file gets where the limit is not to be met.
+ * file gets, 65,000 being the limit; SHALEFS_ENTRIES how large a folder is that is
+ * listed while it changes.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "tests/mount/claims.h"
 
-enum { LINK_MAX_LINKS = 65000, SOME_LINKS = 1000, BLOCK = 4096 };
+enum {
+	LINK_MAX_LINKS = 65000,
+	SOME_LINKS = 1000,
+	SOME_ENTRIES = 5000,
+	BLOCK = 4096
+};
 
 static nlink_t links_of(int fd)
 {
@@ -308,6 +316,80 @@ static void file_has_up_to_65000_links(void)
 	EXPECT(same_file("more", 10, 0));
 }
 
+/* ---- listing what changes --------------------------------------------------- */
+
+/* Names that come, change and go, until this is killed. */
+static _Noreturn void churn(void)
+{
+	char name[32], next[32];
+
+	for (unsigned i = 0;; i++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "x%u", i % 50);
+		snprintf(next, sizeof(next), "y%u", i % 70);
+		fd = open(name, O_WRONLY | O_CREAT, 0644);
+		if (fd >= 0)
+			close(fd);
+		if (i % 3 == 0)
+			rename(name, next);
+		if (i % 7 == 0)
+			unlink(next);
+	}
+}
+
+/* Whether a listing has each of the names 0, 1, 2 ... exactly once. */
+static bool lists_each_once(unsigned char *seen, unsigned count)
+{
+	const struct dirent *entry;
+	DIR *dir = opendir(".");
+
+	CHECK(dir != NULL);
+	memset(seen, 0, count);
+	while ((entry = readdir(dir)) != NULL) {
+		char *end;
+		unsigned long number = strtoul(entry->d_name, &end, 10);
+
+		if (end == entry->d_name || *end != '\0')
+			continue;
+		CHECK(number < count);
+		seen[number]++;
+	}
+	closedir(dir);
+	for (unsigned i = 0; i < count; i++)
+		CHECK(seen[i] == 1);
+	return true;
+}
+
+static void what_stays_is_listed_once_while_others_come_and_go(void)
+{
+	const char *wanted = getenv("SHALEFS_ENTRIES");
+	unsigned count = SOME_ENTRIES;
+	unsigned char *seen;
+	bool listed = true;
+	char name[16];
+	pid_t child;
+
+	if (wanted != NULL)
+		count = (unsigned)strtoul(wanted, NULL, 10);
+	seen = malloc(count);
+	EXPECT(seen != NULL);
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		EXPECT(mknod(name, S_IFREG | 0644, 0) == 0);
+	}
+	child = fork();
+	if (child == 0)
+		churn();
+	EXPECT(child > 0);
+	for (unsigned i = 0; listed && i < 5; i++)
+		listed = lists_each_once(seen, count);
+	kill(child, SIGKILL);
+	EXPECT(waitpid(child, NULL, 0) == child);
+	free(seen);
+	EXPECT(listed);
+}
+
 /* ---- handles --------------------------------------------------------------- */
 
 struct handle {
@@ -371,6 +453,7 @@ static const struct claim claims[] = {
     CLAIM(unnamed_file_is_made_like_a_named_one),
     CLAIM(many_unnamed_files_come_and_go),
     CLAIM(file_has_up_to_65000_links),
+    CLAIM(what_stays_is_listed_once_while_others_come_and_go),
     CLAIM(handle_opens_what_it_was_made_for),
 };
 

@@ -199,6 +199,9 @@ START_TEST(options_for_the_kernel_are_handed_on)
 	ck_assert_str_eq((const char *)options.kernel.data,
 	                 "nosuid,allow_other,max_read=65536");
 	ck_assert_uint_eq(options.max_read_bytes, 65536);
+	ck_assert(!options.holds_atime && !options.holds_dir_atime);
+	ck_assert_int_eq(options_parse(&options, "noatime,nodiratime"), 0);
+	ck_assert(options.holds_atime && options.holds_dir_atime);
 }
 END_TEST
 

@@ -362,6 +362,22 @@ START_TEST(first_read_after_a_write_moves_atime_and_the_next_does_not)
 }
 END_TEST
 
+START_TEST(held_atime_is_not_moved)
+{
+	uint64_t ino = kit_file(&kit, FS_ROOT_INO, "f");
+	struct fs_attr attr;
+
+	ck_assert_int_eq(kit_fill(&kit, ino, 0, 10, 'a'), 0);
+	ck_assert_int_eq(set(ino, FS_SET_ATIME, (struct fs_attr){0}, &attr), 0);
+	fs_hold_atime(kit.fs, true, false);
+	ck_assert(kit_is_all(&kit, ino, 0, 10, 'a'));
+	ck_assert_int_eq(kit_attr(&kit, ino).atime.tv_sec, 0);
+	fs_hold_atime(kit.fs, false, true); /* of directories alone */
+	ck_assert(kit_is_all(&kit, ino, 0, 10, 'a'));
+	ck_assert_int_gt(kit_attr(&kit, ino).atime.tv_sec, 1600000000);
+}
+END_TEST
+
 START_TEST(numbers_are_not_given_again_after_a_crash)
 {
 	uint64_t last = 0;
@@ -405,6 +421,7 @@ int main(void)
 	tcase_add_test(tc, tmpfile_gets_a_name_once);
 	tcase_add_test(
 	    tc, first_read_after_a_write_moves_atime_and_the_next_does_not);
+	tcase_add_test(tc, held_atime_is_not_moved);
 	tcase_add_test(tc, numbers_are_not_given_again_after_a_crash);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
