@@ -70,7 +70,8 @@ static void keep_ratio(struct space *space, double ratio)
 	sync_unlock(&space->mu);
 }
 
-/* Bytes on the disk that the store could do without. */
+/* Bytes on the disk that the store could do without: no less than what is known of
+   them, and no more than what was deleted beside. */
 static uint64_t spare_bytes(struct space *space, struct lsm *store,
                             uint64_t used_bytes)
 {
@@ -78,7 +79,7 @@ static uint64_t spare_bytes(struct space *space, struct lsm *store,
 	uint64_t taken = taken_bytes(store, &reclaimable);
 	double ratio;
 	uint64_t deleted = deleted_bytes(space, store, &ratio);
-	double needed;
+	uint64_t spare, needed;
 
 	if (deleted == 0)
 		return reclaimable;
@@ -87,8 +88,11 @@ static uint64_t spare_bytes(struct space *space, struct lsm *store,
 		        (double)(used_bytes + deleted);
 		keep_ratio(space, ratio);
 	}
-	needed = ratio * (double)used_bytes;
-	return needed < (double)taken ? taken - (uint64_t)needed : 0;
+	needed = (uint64_t)(ratio * (double)used_bytes);
+	spare = needed < taken ? taken - needed : 0;
+	if (spare < reclaimable)
+		return reclaimable;
+	return spare - reclaimable < deleted ? spare : reclaimable + deleted;
 }
 
 /* ---- asking for it --------------------------------------------------------- */

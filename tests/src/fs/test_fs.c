@@ -276,6 +276,37 @@ START_TEST(what_is_deleted_counts_as_free_before_it_is_reclaimed)
 }
 END_TEST
 
+START_TEST(little_that_was_deleted_never_counts_for_much)
+{
+	static uint8_t block[BLOCK_BYTES];
+	uint64_t ino = kit_file(&kit, FS_ROOT_INO, "f");
+	uint64_t other = kit_file(&kit, FS_ROOT_INO, "g");
+	uint64_t total, left;
+	struct gen gen;
+
+	env_mem_set_free(kit.env, DISK_BYTES);
+	/* What there is compresses well while something is deleted. */
+	ck_assert_int_eq(kit_fill(&kit, ino, 0, 1000000, 'a'), 0);
+	ck_assert_int_eq(kit_fill(&kit, other, 0, 1000000, 'a'), 0);
+	ck_assert_int_eq(fs_errno(lsm_flush(kit.fs->store)), 0);
+	ck_assert_int_eq(kit_unlink(&kit, FS_ROOT_INO, "g"), 0);
+	ck_assert_int_eq(fs_reclaim(kit.fs, other), 0);
+	(void)available();
+	/* And what comes after that does not. */
+	gen_init(&gen, 1);
+	for (uint64_t i = 0; i < 40; i++) {
+		gen_bytes(&gen, block, sizeof(block));
+		ck_assert_int_eq(
+		    kit_write(&kit, ino, i * BLOCK_BYTES, block, sizeof(block)),
+		    0);
+	}
+	ck_assert_int_eq(fs_errno(lsm_flush(kit.fs->store)), 0);
+	ck_assert_int_eq(fs_errno(lsm_disk_space(kit.fs->store, &total, &left)),
+	                 0);
+	ck_assert_uint_le(available(), left + (2 << 20));
+}
+END_TEST
+
 /* ---- credit -------------------------------------------------------------- */
 
 static uint64_t credit_used(void)
@@ -433,6 +464,7 @@ int main(void)
 	tcase_add_test(tc, full_disk_refuses_growth_and_lets_things_be_deleted);
 	tcase_add_test(tc,
 	               what_is_deleted_counts_as_free_before_it_is_reclaimed);
+	tcase_add_test(tc, little_that_was_deleted_never_counts_for_much);
 	tcase_add_test(
 	    tc, credit_that_came_along_is_given_back_when_nothing_is_done);
 	tcase_add_test(tc, credit_of_a_kind_suffices_for_all_of_that_kind);
