@@ -9,6 +9,9 @@ enum {
 	WINDOW_MOST_BYTES = WAL_WINDOW_BYTES,
 	/* A window has room for several, and ends with less unused. */
 	STORE_MOST_BYTES = 32 << 10,
+	/* What is settled at a time, in pieces. */
+	SETTLE_BYTES = 64 << 10,
+	ZERO_BYTES = 16 << 10,
 };
 
 void wal_room_init(struct wal_room *room, uint64_t step_bytes, bool maps)
@@ -16,6 +19,7 @@ void wal_room_init(struct wal_room *room, uint64_t step_bytes, bool maps)
 	room->file = NULL;
 	room->step_bytes = step_bytes;
 	room->reserved_upto = 0;
+	room->settled_upto = 0;
 	room->preallocates = step_bytes > 0;
 	room->maps = maps;
 	room->map = NULL;
@@ -69,6 +73,29 @@ enum lsm_err wal_room_reserve(struct wal_room *room, uint64_t needed)
 		room->preallocates = false;
 		err = LSM_OK;
 	}
+	return err;
+}
+
+/* ---- settle ------------------------------------------------------------ */
+
+enum lsm_err wal_room_settle(struct wal_room *room, uint64_t at, uint64_t bytes)
+{
+	static const uint8_t zeros[ZERO_BYTES];
+	uint64_t end = at + bytes + SETTLE_BYTES;
+	enum lsm_err err = LSM_OK;
+
+	if (!room->preallocates || at + bytes <= room->settled_upto)
+		return LSM_OK;
+	if (end > room->reserved_upto)
+		end = room->reserved_upto;
+	while (err == LSM_OK && at < end) {
+		uint64_t len = end - at < ZERO_BYTES ? end - at : ZERO_BYTES;
+
+		err = env_write(room->file, at, zeros, (size_t)len);
+		at += len;
+	}
+	if (err == LSM_OK)
+		room->settled_upto = end;
 	return err;
 }
 

@@ -33,6 +33,7 @@ struct wal_room {
 	uint64_t step_bytes;   /* constant */
 
 	uint64_t reserved_upto;
+	uint64_t settled_upto; /* zeros were written up to here */
 	bool preallocates;
 	bool maps;           /* it did not fail yet */
 	struct env_map *map; /* of the window; NULL: there is none */
@@ -52,6 +53,15 @@ void wal_room_release(struct wal_room *room);
  */
 LSM_MUST_CHECK enum lsm_err wal_room_reserve(struct wal_room *room,
                                              uint64_t needed);
+
+/*
+ * Write zeros where the next `bytes` from `at` on will be written, and some way
+ * further. The first write to what is only reserved changes what the filesystem
+ * knows of the file, for which a sync has to wait; a sync of what is written again
+ * is one write and no more. Errors: those of env_write().
+ */
+LSM_MUST_CHECK enum lsm_err wal_room_settle(struct wal_room *room, uint64_t at,
+                                            uint64_t bytes);
 
 /*
  * Whether the next `bytes` from `at` on, the end of the log, are ready to be

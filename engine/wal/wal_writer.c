@@ -24,6 +24,10 @@
  * (wal/wal_room.h): a log that is synced after each commit never has any. Large
  * groups are written too. A store never waits for the disk, nor meets its errors
  * there: what is ready is in memory.
+ *
+ * Settled. Where each sync finds a page or some, zeros are written ahead of the
+ * log, some pages at a time: otherwise each sync would wait for the filesystem to
+ * note, in its own log, that one more page of what was reserved is in use.
  */
 #include "wal/wal_writer.h"
 
@@ -37,6 +41,11 @@ enum {
 	WRITE_BEHIND_BYTES = 1 << 20,
 	PROMISE_EACH_BYTES = 512,   /* a sector: a power of two */
 	FRAME_KEEP_BYTES = 1 << 20, /* framing memory kept between appends */
+	/* A log is settled after so many syncs, where the last found so much: of
+	   less several would share a page, and only the first would gain. */
+	SETTLE_AFTER_SYNCS = 4,
+	SETTLE_LEAST_BYTES = 2 << 10,
+	SETTLE_MOST_BYTES = 16 << 10,
 };
 
 struct wal_writer {
@@ -60,6 +69,7 @@ struct wal_writer {
 	uint64_t promised;    /* by the last record that promises */
 	uint64_t promised_at; /* where that begins */
 	unsigned since_sync;  /* appends since seen_synced changed */
+	unsigned syncs;       /* how often it changed */
 	bool sealed;
 	struct wal_room room;
 	struct buf frame;
@@ -255,6 +265,7 @@ static bool may_store(struct wal_writer *writer, uint64_t bytes)
 	if (synced != writer->seen_synced) {
 		writer->per_sync = synced - writer->seen_synced;
 		writer->seen_synced = synced;
+		writer->syncs++;
 		writer->since_sync = 0;
 	}
 	if (writer->since_sync < writer->map_after) {
@@ -291,6 +302,28 @@ static enum lsm_err store_group(struct wal_writer *writer,
 	return LSM_OK;
 }
 
+/* Whether syncs come after few pages, and have done so. */
+static bool is_synced_often(const struct wal_writer *writer, uint64_t bytes)
+{
+	uint64_t ahead =
+	    wal_writer_size(writer) - wal_writer_synced(writer) + bytes;
+
+	return writer->syncs >= SETTLE_AFTER_SYNCS &&
+	       writer->per_sync >= SETTLE_LEAST_BYTES &&
+	       writer->per_sync <= SETTLE_MOST_BYTES &&
+	       ahead <= SETTLE_MOST_BYTES;
+}
+
+static enum lsm_err settle(struct wal_writer *writer, uint64_t bytes)
+{
+	enum lsm_err err;
+
+	if (!is_synced_often(writer, bytes))
+		return LSM_OK;
+	err = wal_room_settle(&writer->room, wal_writer_size(writer), bytes);
+	return err == LSM_OK ? LSM_OK : fail(writer, err);
+}
+
 /* ---- append, sync, seal ------------------------------------------------ */
 
 enum lsm_err wal_writer_append(struct wal_writer *writer,
@@ -306,6 +339,9 @@ enum lsm_err wal_writer_append(struct wal_writer *writer,
 		bytes += wal_record_bytes(payloads[i].len);
 	if (may_store(writer, bytes))
 		return store_group(writer, payloads, count);
+	err = settle(writer, bytes);
+	if (err != LSM_OK)
+		return err;
 	return write_group(writer, payloads, count, bytes);
 }
 

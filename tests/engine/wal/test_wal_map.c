@@ -95,6 +95,65 @@ START_TEST(first_appends_after_a_sync_are_written_and_later_ones_stored)
 }
 END_TEST
 
+enum { PAGEFUL = 3000 };
+
+/* Append as much and sync, so often; how many writes that took. */
+static unsigned sync_many(struct wal_writer *writer, unsigned count)
+{
+	static const uint8_t data[PAGEFUL] = {1};
+	unsigned before = calls[FAULT_WRITE];
+
+	for (unsigned i = 0; i < count; i++) {
+		ck_assert_int_eq(
+		    wal_writer_reserve(writer, wal_record_bytes(PAGEFUL)),
+		    LSM_OK);
+		ck_assert_int_eq(append_one(writer, data, PAGEFUL), LSM_OK);
+		ck_assert_int_eq(wal_writer_sync(writer), LSM_OK);
+	}
+	return calls[FAULT_WRITE] - before;
+}
+
+static void expect_pagefuls(unsigned count)
+{
+	struct outcome got;
+
+	read_log(0, &got);
+	ck_assert_int_eq(got.err, LSM_OK);
+	ck_assert_uint_eq(got.records, count);
+	outcome_release(&got);
+}
+
+START_TEST(log_that_is_synced_often_is_written_ahead_with_zeros)
+{
+	enum { FEW = 3, ROOM = 200 << 10, ZERO_WRITES = 5, LASTS = 20 };
+	struct wal_writer *writer = new_log();
+	unsigned written;
+
+	ck_assert_int_eq(wal_writer_reserve(writer, ROOM), LSM_OK);
+	ck_assert_int_eq(wal_writer_sync(writer), LSM_OK);
+	ck_assert_uint_eq(sync_many(writer, FEW), FEW);
+	written = sync_many(writer, 1);
+	ck_assert_uint_gt(written, 1);
+	ck_assert_uint_le(written, 1 + ZERO_WRITES);
+	ck_assert_uint_eq(sync_many(writer, LASTS), LASTS);
+	expect_pagefuls(FEW + 1 + LASTS);
+	wal_writer_destroy(writer);
+}
+END_TEST
+
+START_TEST(log_without_reserved_room_is_not_written_ahead)
+{
+	struct wal_writer *writer;
+
+	no_preallocation = true;
+	writer = new_log();
+	ck_assert_int_eq(wal_writer_sync(writer), LSM_OK);
+	ck_assert_uint_eq(sync_many(writer, MANY), MANY);
+	expect_pagefuls(MANY);
+	wal_writer_destroy(writer);
+}
+END_TEST
+
 START_TEST(mapping_follows_the_log_as_it_grows)
 {
 	enum { COUNT = 4000 };
@@ -248,6 +307,9 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup_counted, teardown);
 	tcase_add_test(
 	    tc, first_appends_after_a_sync_are_written_and_later_ones_stored);
+	tcase_add_test(tc,
+	               log_that_is_synced_often_is_written_ahead_with_zeros);
+	tcase_add_test(tc, log_without_reserved_room_is_not_written_ahead);
 	tcase_add_test(tc, mapping_follows_the_log_as_it_grows);
 	tcase_add_test(
 	    tc,
