@@ -111,7 +111,8 @@ static bool await_end(struct sync_queue *queue, uint64_t round)
 {
 	bool kept = false;
 
-	do {
+	/* It may end between a look and the lock. */
+	while (ended(queue) < round) {
 		uint64_t deadline_ns = 0;
 
 		if (kept && queue->begun < round)
@@ -130,7 +131,9 @@ static bool await_end(struct sync_queue *queue, uint64_t round)
 		}
 		if (!sleep_on(queue, round, deadline_ns))
 			return false;
-	} while (true);
+	}
+	sync_unlock(&queue->mu);
+	return false;
 }
 
 bool sync_queue_enter(struct sync_queue *queue, uint64_t seq)

@@ -2,6 +2,7 @@
 /* test_sync_queue.c: one syncs at a time, nobody returns before his own is durable,
    and those who come back together are synced together. */
 #include <check.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "store/sync_queue.h"
@@ -218,6 +219,34 @@ START_TEST(after_a_failure_each_tries_for_himself)
 }
 END_TEST
 
+/* Woken for nothing, the waiter sees the round run, and wants the lock to look
+   further: meanwhile it ends. */
+START_TEST(round_that_ends_before_one_has_the_lock_is_not_slept_on)
+{
+	struct waiter waiter;
+	atomic_uint *word;
+
+	atomic_store(&visible, 1);
+	ck_assert(sync_queue_enter(&queue, 1));
+	start_waiter(&waiter, 1);
+
+	sync_lock(&queue.mu);
+	word = &queue.words[queue.begun & 1];
+	atomic_fetch_add(word, 1);
+	sync_word_wake(word, INT_MAX, SYNC_ANYBODY);
+	sync_sleep_ns(20 * 1000 * 1000);
+	/* As sync_queue_end() does. */
+	atomic_store(&queue.durable, 1);
+	atomic_store(&queue.ended, queue.begun);
+	atomic_fetch_add(word, 1);
+	sync_unlock(&queue.mu);
+	sync_word_wake(word, INT_MAX, SYNC_ANYBODY);
+
+	sync_thread_join(&waiter.thread);
+	ck_assert(!waiter.leads);
+}
+END_TEST
+
 /* ---- many at once ------------------------------------------------------- */
 
 static atomic_uint leaders; /* at this moment */
@@ -288,6 +317,8 @@ int main(void)
 	tcase_add_test(tc,
 	               who_does_not_come_back_is_waited_for_ever_less_often);
 	tcase_add_test(tc, after_a_failure_each_tries_for_himself);
+	tcase_add_test(tc,
+	               round_that_ends_before_one_has_the_lock_is_not_slept_on);
 	tcase_add_test(tc, every_sync_is_durable_when_it_returns);
 	suite_add_tcase(suite, tc);
 
