@@ -210,7 +210,9 @@ enum lsm_err lsm_admit(struct lsm *store, uint64_t bytes, bool shrinking,
 	if (err == LSM_OK) {
 		admission_out->store = store;
 		admission_out->bytes = bytes;
-	} else if (!shrinking) {
+	} else if (!shrinking && err == LSM_ERR_NOSPACE) {
+		/* Whatever else it was, the store takes no more, and may just
+		   be closed by who had it fail. */
 		store_give_space(store, (uint64_t)space_of(bytes));
 	}
 	return err;
