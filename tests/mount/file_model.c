@@ -232,66 +232,66 @@ static void do_direct_write(void)
 	want_reach(offset + len);
 }
 
-/* A mapping from the page in which `offset` lies to `end`. */
-static uint8_t *map(size_t offset, size_t end, int flags, size_t *len_out)
-{
-	size_t start = offset / BLOCK * BLOCK;
-	uint8_t *bytes;
+/* Some bytes of the file, in a mapping. */
+struct mapping {
+	size_t offset, len; /* of these bytes in the file */
+	uint8_t *bytes;     /* the same */
+	void *start;        /* of the page in which they begin */
+	size_t mapped;      /* from there on */
+};
 
-	*len_out = end - start;
-	bytes = mmap(NULL, *len_out, PROT_READ | PROT_WRITE, flags, file.fd,
-	             (off_t)start);
-	need(bytes != MAP_FAILED, "cannot be mapped", offset);
-	return bytes;
+/* False: the file is empty. */
+static bool map_some(const char *what, int flags, struct mapping *m)
+{
+	size_t skip;
+
+	if (file.size == 0)
+		return false;
+	m->offset = some_offset(file.size);
+	m->len = some_len_before_end(m->offset);
+	note(what, m->offset, m->len, 0);
+
+	skip = m->offset % BLOCK;
+	m->mapped = skip + m->len;
+	m->start = mmap(NULL, m->mapped, PROT_READ | PROT_WRITE, flags, file.fd,
+	                (off_t)(m->offset - skip));
+	need(m->start != MAP_FAILED, "cannot be mapped", m->offset);
+	m->bytes = (uint8_t *)m->start + skip;
+	return true;
 }
 
 static void do_map_read(void)
 {
-	size_t offset, len, mapped;
-	uint8_t *bytes;
+	struct mapping m;
 
-	if (file.size == 0)
+	if (!map_some("map read", MAP_SHARED, &m))
 		return;
-	offset = some_offset(file.size);
-	len = some_len_before_end(offset);
-	note("map read", offset, len, 0);
-	bytes = map(offset, offset + len, MAP_SHARED, &mapped);
-	compare(bytes + offset % BLOCK, offset, len, "mapping differs");
-	munmap(bytes, mapped);
+	compare(m.bytes, m.offset, m.len, "mapping differs");
+	munmap(m.start, m.mapped);
 }
 
 static void do_map_write(void)
 {
-	size_t offset, len, mapped;
-	uint8_t *bytes;
+	struct mapping m;
 
-	if (file.size == 0)
+	if (!map_some("map write", MAP_SHARED, &m))
 		return;
-	offset = some_offset(file.size);
-	len = some_len_before_end(offset);
-	note("map write", offset, len, 0);
-	fill(file.want + offset, len);
-	bytes = map(offset, offset + len, MAP_SHARED, &mapped);
-	memcpy(bytes + offset % BLOCK, file.want + offset, len);
+	fill(file.want + m.offset, m.len);
+	memcpy(m.bytes, file.want + m.offset, m.len);
 	if (below(2) == 0)
-		need(msync(bytes, mapped, MS_SYNC) == 0, "msync", offset);
-	munmap(bytes, mapped);
+		need(msync(m.start, m.mapped, MS_SYNC) == 0, "msync", m.offset);
+	munmap(m.start, m.mapped);
 }
 
 /* What is stored into a private mapping stays there. */
 static void do_private_write(void)
 {
-	size_t offset, len, mapped;
-	uint8_t *bytes;
+	struct mapping m;
 
-	if (file.size == 0)
+	if (!map_some("private write", MAP_PRIVATE, &m))
 		return;
-	offset = some_offset(file.size);
-	len = some_len_before_end(offset);
-	note("private write", offset, len, 0);
-	bytes = map(offset, offset + len, MAP_PRIVATE, &mapped);
-	memset(bytes + offset % BLOCK, 0x5a, len);
-	munmap(bytes, mapped);
+	memset(m.bytes, 0x5a, m.len);
+	munmap(m.start, m.mapped);
 }
 
 static void do_truncate(void)
