@@ -23,9 +23,9 @@ struct options {
 	bool read_only;
 	uint32_t max_read_bytes; /* 0: not given */
 	enum receiver_wakeup wakeup;
-	bool writeback;    /* use the kernel's write-back cache */
+	bool writeback; /* use the kernel's write-back cache */
 	bool holds_atime, holds_dir_atime; /* noatime, nodiratime */
-	struct buf kernel; /* for libfuse: comma-separated, NUL-terminated */
+	struct buf kernel;                 /* for libfuse: comma-separated, NUL-terminated */
 };
 
 /* How the budget is shared out. */

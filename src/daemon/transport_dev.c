@@ -203,29 +203,31 @@ static void on_granted(struct lsm_admit_request *admit, enum lsm_err err)
 }
 
 /*
- * Take what was received off the reader: small requests are copied, others
- * moved, and *own_request then is a fresh buffer. NULL when memory is short;
- * then nothing has changed.
+ * Take what was received off the reader, to be run as a job: small requests are
+ * copied, others moved, and *own_request then is a fresh buffer. NULL when memory
+ * is short; then nothing has changed.
  */
-static struct request *detach(struct dev *dev, struct request **own_request)
+static struct request *detach(struct dev *dev, const struct request_plan *plan,
+                              struct request **own_request)
 {
 	struct request *received = *own_request;
-	struct request *fresh;
+	bool copies = received->len <= COPY_MAX_BYTES;
+	struct request *fresh =
+	    request_create(dev, copies ? received->len : REQUEST_MAX_BYTES);
+	struct request *detached = copies ? fresh : received;
 
-	if (received->len <= COPY_MAX_BYTES) {
-		fresh = request_create(dev, received->len);
-		if (fresh == NULL)
-			return NULL;
+	if (fresh == NULL)
+		return NULL;
+	if (copies) {
 		memcpy(fresh->data, received->data, received->len);
 		fresh->fd = received->fd;
 		fresh->len = received->len;
-		return fresh;
+	} else {
+		*own_request = fresh;
 	}
-	fresh = request_create(dev, REQUEST_MAX_BYTES);
-	if (fresh == NULL)
-		return NULL;
-	*own_request = fresh;
-	return received;
+	detached->job.run = run_held;
+	detached->drops_set_id = plan->drops_set_id;
+	return detached;
 }
 
 /* ---- one request -------------------------------------------------------- */
@@ -240,7 +242,7 @@ static void fail_here(struct request *request, struct ops_call *call, int err)
 static void park(struct dev *dev, const struct request_plan *plan,
                  struct request **own_request, struct ops_call *call)
 {
-	struct request *request = detach(dev, own_request);
+	struct request *request = detach(dev, plan, own_request);
 	enum lsm_err err;
 	bool granted;
 
@@ -248,9 +250,7 @@ static void park(struct dev *dev, const struct request_plan *plan,
 		fail_here(*own_request, call, ENOMEM);
 		return;
 	}
-	request->job.run = run_held;
 	request->admit.granted = on_granted;
-	request->drops_set_id = plan->drops_set_id;
 	hold(dev, request, true);
 	err = lsm_admit_async(fs_store(dev->config.fs), plan->credit_bytes,
 	                      plan->shrinking, &request->admit, &granted);
@@ -274,14 +274,12 @@ static void park(struct dev *dev, const struct request_plan *plan,
 static void pass_on(struct dev *dev, const struct request_plan *plan,
                     struct request **own_request, struct ops_call *call)
 {
-	struct request *request = detach(dev, own_request);
+	struct request *request = detach(dev, plan, own_request);
 
 	if (request == NULL) {
 		fail_here(*own_request, call, ENOMEM);
 		return;
 	}
-	request->job.run = run_held;
-	request->drops_set_id = plan->drops_set_id;
 	hold(dev, request, false);
 	lane_push(dev->config.slow, &request->job);
 }
