@@ -227,9 +227,7 @@ static enum lsm_err posix_dir_space(struct env_dir *dir, uint64_t *total_out,
 	return LSM_OK;
 }
 
-/* ---- files ------------------------------------------------------------ */
-
-/* ---- a full disk ----------------------------------------------------------- */
+/* ---- a full disk ------------------------------------------------------ */
 
 static bool (*_Atomic give_up)(void *ctx);
 static void *_Atomic give_up_ctx;
@@ -248,7 +246,7 @@ static bool made_room(int sys)
 	return sys == ENOSPC && fn != NULL && fn(atomic_load(&give_up_ctx));
 }
 
-/* ---- open -------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------ */
 
 static enum lsm_err posix_open(struct env_dir *dir, const char *name,
                                enum env_open_mode mode,

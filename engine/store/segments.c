@@ -199,11 +199,10 @@ static enum lsm_err know(struct lsm *store, const struct version *version,
 }
 
 uint64_t store_reclaimable_bytes(struct lsm *store,
-                                 const struct version *version,
-                                 unsigned garbage_percent)
+                                 const struct version *version)
 {
 	struct collect_options options = {
-	    .garbage_percent = garbage_percent,
+	    .garbage_percent = STORE_COLLECT_ALL_PERCENT,
 	    .users = users,
 	    .ctx = store,
 	};

@@ -110,8 +110,8 @@ void lsm_stats(struct lsm *store, struct lsm_stats *stats)
 	}
 	stats->log_bytes = unflushed_log_bytes(store, view);
 	segment_part(store, view->version, stats);
-	stats->segments.reclaimable_bytes = store_reclaimable_bytes(
-	    store, view->version, STORE_COLLECT_ALL_PERCENT);
+	stats->segments.reclaimable_bytes =
+	    store_reclaimable_bytes(store, view->version);
 	view_unref(view);
 	branches_part(store->home, stats);
 	stats->horizon = atomic_load(&store->horizon);

@@ -565,20 +565,20 @@ size_t store_damaged_segments(struct lsm *store,
 /* Tell a job what it has to know of segments. */
 void store_segment_context(struct lsm *store, struct job_context *context);
 
-/* The segments of a version, and those of them to be emptied. */
 /* Garbage of a segment at which it is emptied when everything is to be made small,
    or the disk is nearly full. */
 enum { STORE_COLLECT_ALL_PERCENT = 10 };
 
+/* Garbage in segments that are emptied then; without memory to find out, none. */
+uint64_t store_reclaimable_bytes(struct lsm *store,
+                                 const struct version *version);
+
+/* The segments of a version, and those of them to be emptied. */
 struct collection {
 	struct segment_uses known, doomed, movable;
 	uint64_t live_bytes, garbage_bytes; /* of all known */
 };
-/* Garbage in segments that are emptied at that percentage; without memory to
-   find out, none. */
-uint64_t store_reclaimable_bytes(struct lsm *store,
-                                 const struct version *version,
-                                 unsigned garbage_percent);
+
 void store_collection_init(struct collection *c);
 void store_collection_release(struct collection *c);
 /* Errors: NOMEM. */
